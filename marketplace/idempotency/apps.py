@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class IdempotencyConfig(AppConfig):
+    name = "marketplace.idempotency"
+    default_auto_field = "django.db.models.BigAutoField"

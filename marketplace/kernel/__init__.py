@@ -1,0 +1,1 @@
+"""What every part stands on: ids, the clock, money, errors, set-based SQL. Imports nothing of ours."""

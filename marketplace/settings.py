@@ -1,0 +1,204 @@
+"""Every setting there is. Each is an environment variable, read here, typed, and refused with a clear line if wrong."""
+
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from environs import Env, validate
+
+from marketplace.embedded.layout import Layout
+from marketplace.kernel import logs
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env(eager=False)
+
+# --- where things are -------------------------------------------------------------------------------------------------
+PORT: int = env.int("PORT", 8000, validate=validate.Range(min=1, max=64535))
+DATA_DIR = Path(env.str("DATA_DIR", "") or BASE_DIR / "var").resolve()
+EMBEDDED = Layout(DATA_DIR)
+DATABASE_URL: str = env.str("DATABASE_URL", "") or EMBEDDED.database_url
+REDIS_URL: str = env.str("REDIS_URL", "") or EMBEDDED.redis_url
+CELERY_BROKER: str = env.str("CELERY_BROKER_URL", "") or REDIS_URL
+EVENT_BUS_URL: str = env.str("EVENT_BUS_URL", "") or REDIS_URL
+PUBLIC_URL: str = env.str("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
+
+# --- orders, holds, sagas ---------------------------------------------------------------------------------------------
+CURRENCY: str = env.str("CURRENCY", "EUR", validate=validate.Regexp(r"^[A-Z]{3}$"))
+GUEST_CHECKOUT: bool = env.bool("GUEST_CHECKOUT", True)
+RESERVATION_TTL_SECONDS: int = env.int("RESERVATION_TTL_SECONDS", 900, validate=validate.Range(min=1))
+PAYMENT_ATTEMPTS: int = env.int("PAYMENT_ATTEMPTS", 1, validate=validate.Range(min=1, max=10))
+SAGA_RETRY_ATTEMPTS: int = env.int("SAGA_RETRY_ATTEMPTS", 3, validate=validate.Range(min=1, max=100))
+SAGA_RETRY_DELAY_SECONDS: float = env.float("SAGA_RETRY_DELAY_SECONDS", 5.0, validate=validate.Range(min=0))
+SAGA_TIMEOUT_SECONDS: int = env.int("SAGA_TIMEOUT_SECONDS", 300, validate=validate.Range(min=1))
+SAGA_SWEEP_SECONDS: float = env.float("SAGA_SWEEP_SECONDS", 2.0, validate=validate.Range(min=0.1))
+SAGA_BATCH_SIZE: int = env.int("SAGA_BATCH_SIZE", 200, validate=validate.Range(min=1, max=5000))
+SAGA_CALL_CONCURRENCY: int = env.int("SAGA_CALL_CONCURRENCY", 32, validate=validate.Range(min=1, max=1000))
+# Called in every worker with the name of each seam it passes; chaos tests put a fault there. Empty: nothing is called.
+SAGA_FAULTS: str = env.str("SAGA_FAULTS", "")
+
+# --- payments ---------------------------------------------------------------------------------------------------------
+PAYMENT_GATEWAY: str = env.str("PAYMENT_GATEWAY", "sandbox", validate=validate.OneOf(["sandbox"]))
+PAYMENT_TIMEOUT_SECONDS: float = env.float("PAYMENT_TIMEOUT_SECONDS", 10.0, validate=validate.Range(min=0.1, max=120))
+PAYMENT_FAILURE_RATE: float = env.float("PAYMENT_FAILURE_RATE", 0.0, validate=validate.Range(min=0, max=1))
+PAYMENT_LATENCY_MS: int = env.int("PAYMENT_LATENCY_MS", 0, validate=validate.Range(min=0, max=60_000))
+SANDBOX_GATEWAY_URL: str = env.str("SANDBOX_GATEWAY_URL", f"http://127.0.0.1:{PORT + 1000}")
+SANDBOX_API_KEY: str = env.str("SANDBOX_API_KEY", "sk_sandbox")
+
+# --- web --------------------------------------------------------------------------------------------------------------
+DEBUG: bool = env.bool("DEBUG", False)
+SECRET_KEY: str = env.str("SECRET_KEY", "") or EMBEDDED.secret_key()
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
+LOG_FORMAT: str = env.str("LOG_FORMAT", "console", validate=validate.OneOf(["console", "json"]))
+
+DATABASES: dict[str, Any] = {"default": env.dj_db_url("DATABASE_URL", DATABASE_URL)}
+DATABASES["default"].setdefault("OPTIONS", {})
+
+try:
+    env.seal()
+except Exception as error:  # the one place where a bad environment is told; nothing has started yet
+    sys.exit(f"The environment has a bad setting: {error}")
+
+
+def _celery_url(url: str) -> str:
+    """Celery's spelling of a Redis address: a Unix socket is `redis+socket://`, with the database as virtual host."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    database = parts.query.removeprefix("db=") or "0"
+    return f"redis+socket://{parts.path}?virtual_host={database}"
+
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_htmx",
+    "django_celery_beat",
+    "marketplace.accounts",
+    "marketplace.sagas",
+    "marketplace.outbox",
+    "marketplace.idempotency",
+    "inventory",
+    "payments",
+    "fulfillment",
+    "orders",
+    "marketplace.storefront",
+    "marketplace.operations",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "marketplace.urls"
+WSGI_APPLICATION = "marketplace.wsgi.application"
+ASGI_APPLICATION = "marketplace.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "/sign-in"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; an order is a few kilobytes
+LOGGING_CONFIG = None
+logs.configure(level=LOG_LEVEL, as_json=LOG_FORMAT == "json")
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "marketplace.kernel.problems.exception_handler",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Marketplace",
+    "DESCRIPTION": "A shop whose Buy Now is an orchestrated saga.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# Celery runs what PostgreSQL says is due. Its broker is a doorbell: losing a message loses nothing, so no results are
+# kept, and no task is retried by Celery (the saga engine owns retries).
+CELERY_BROKER_URL = _celery_url(CELERY_BROKER)
+CELERY_RESULT_BACKEND = _celery_url(REDIS_URL) if REDIS_URL.startswith(("redis", "unix")) else None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_DEFAULT_QUEUE = "orders"
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 5, "visibility_timeout": 3600}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "saga-sweep": {
+        "task": "marketplace.sagas.tasks.sweep",
+        "schedule": SAGA_SWEEP_SECONDS,
+        "options": {"queue": "orders", "expires": SAGA_SWEEP_SECONDS * 2},
+    },
+    "expire-reservations": {
+        "task": "orders.tasks.expire_reservations",
+        "schedule": 10.0,
+        "options": {"queue": "orders", "expires": 20.0},
+    },
+}
