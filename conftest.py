@@ -1,0 +1,68 @@
+"""What every test stands on: a PostgreSQL and a Redis of its own for each pytest-xdist worker.
+
+`make test` brings the servers. Without it, name them: `DATABASE_URL=… REDIS_URL=… python -m pytest PATH`. Tests make
+their own database on that PostgreSQL (`test_…`, and one more for each worker), and empty the numbered database that
+`REDIS_URL` names (the worker number is added to it).
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
+
+import pytest
+from redis import Redis
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    missing = [name for name in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(name)]
+    if missing and not config.option.collectonly:
+        raise pytest.UsageError(f"Tests need servers: run `make test`, or set {' and '.join(missing)}.")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Give each worker process its own Redis database, before Django's settings are read there."""
+    for number, spec in enumerate(specs):
+        spec.env["REDIS_URL"] = with_database_number(os.environ["REDIS_URL"], add=number)
+
+
+def with_database_number(url: str, *, add: int) -> str:
+    """Return the Redis address with `add` added to its database number (`redis://host/3`, `unix:///path?db=3`)."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        number = int(parse_qs(parts.query).get("db", ["0"])[0])
+        return urlunsplit(parts._replace(netloc="", path=f"//{parts.path}", query=f"db={number + add}"))
+    number = int(parts.path.strip("/") or 0)
+    return urlunsplit(parts._replace(path=f"/{number + add}"))
+
+
+@pytest.fixture
+def redis() -> Iterator["Redis[bytes]"]:
+    """A client of this worker's own Redis database, which is empty at the start and at the end of the test."""
+    with Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
+
+
+@pytest.fixture(autouse=True)
+def _redis_forgets_with_the_database(request: pytest.FixtureRequest) -> None:
+    """What a test left in Redis speaks of rows that are rolled back; the next test must not meet it."""
+    if request.node.get_closest_marker("django_db") or {"db", "transactional_db", "live_server"} & set(
+        request.fixturenames
+    ):
+        request.getfixturevalue("redis")
+
+
+@pytest.fixture
+def process_environment(db: None, settings: Any) -> dict[str, str]:
+    """The environment for a process of ours (a worker, `manage.py …`) that shall share this test's database and Redis.
+
+    Ask for `transactional_db` beside it: another process sees only what is committed.
+    """
+    database = settings.DATABASES["default"]
+    host, port = str(database["HOST"]), str(database["PORT"] or 5432)
+    login = quote(str(database["USER"])) + (f":{quote(str(database['PASSWORD']))}" if database["PASSWORD"] else "")
+    address = f"postgresql://{login}@{quote(host, safe='')}:{port}/{quote(str(database['NAME']))}"
+    return {**os.environ, "DATABASE_URL": address, "REDIS_URL": os.environ["REDIS_URL"]}
