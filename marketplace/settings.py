@@ -35,8 +35,8 @@ SAGA_TIMEOUT_SECONDS: int = env.int("SAGA_TIMEOUT_SECONDS", 300, validate=valida
 SAGA_SWEEP_SECONDS: float = env.float("SAGA_SWEEP_SECONDS", 2.0, validate=validate.Range(min=0.1))
 SAGA_BATCH_SIZE: int = env.int("SAGA_BATCH_SIZE", 200, validate=validate.Range(min=1, max=5000))
 SAGA_CALL_CONCURRENCY: int = env.int("SAGA_CALL_CONCURRENCY", 32, validate=validate.Range(min=1, max=1000))
-# Called in every worker with the name of each seam it passes; chaos tests put a fault there. Empty: nothing is called.
-SAGA_FAULTS: str = env.str("SAGA_FAULTS", "")
+SAGA_LEASE_SECONDS: float = env.float("SAGA_LEASE_SECONDS", 15.0, validate=validate.Range(min=1))
+SAGA_WORKER_SLOTS: int = env.int("SAGA_WORKER_SLOTS", 2, validate=validate.Range(min=1, max=1000))
 
 # --- payments ---------------------------------------------------------------------------------------------------------
 PAYMENT_GATEWAY: str = env.str("PAYMENT_GATEWAY", "sandbox", validate=validate.OneOf(["sandbox"]))
@@ -102,6 +102,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "marketplace.kernel.requests.request_context",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -138,6 +139,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+CSRF_FAILURE_VIEW = "marketplace.kernel.problems.csrf_failure"
 LOGIN_URL = "/sign-in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
@@ -160,7 +162,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["marketplace.kernel.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "marketplace.kernel.problems.exception_handler",
 }

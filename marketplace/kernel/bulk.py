@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import connection, models
@@ -32,10 +32,9 @@ def to_json(value: object) -> str:
 @cache
 def _columns(model: type[models.Model], names: tuple[str, ...]) -> tuple[list[str], list[str], list[bool]]:
     """Quoted column names, their types for a cast, and which hold JSON, for the fields `names` of `model`."""
-    fields = [model._meta.get_field(name) for name in names]
-    quote = connection.ops.quote_name
-    columns = [quote(field.column) for field in fields]  # type: ignore[union-attr]
-    types = [str(field.db_type(connection)).split("(")[0] for field in fields]  # type: ignore[union-attr]
+    fields = [cast("models.Field[Any, Any]", model._meta.get_field(name)) for name in names]
+    columns = [connection.ops.quote_name(str(field.column)) for field in fields]
+    types = [str(field.db_type(connection)).split("(")[0] for field in fields]
     return columns, types, [kind == "jsonb" for kind in types]
 
 

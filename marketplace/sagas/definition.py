@@ -1,0 +1,271 @@
+"""The vocabulary in which a saga is written down. A definition is a page: no loops, no branches.
+
+    class BookTrip(Saga):
+        name, version = "book_trip", 1
+        steps = (
+            Step("reserve_seat", do=seats.reserve, undo=seats.release),
+            Wait("approval", until=closing_time, otherwise=Cancel("not_approved")),
+            Call("charge_card", do=card.charge, undo=card.refund),
+            Step("issue_ticket", do=tickets.issue),
+        )
+
+A definition that can't be right is refused when its module is imported, with a `DefinitionError` that says why.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Literal, Protocol
+
+from django.conf import settings
+
+from marketplace.sagas.outcomes import Done, Handler, Outcome, Ready, Refused, Unknown
+from marketplace.sagas.ticket import Cause, Ticket
+
+DEFAULT_QUEUE = "orders"
+
+
+class DefinitionError(TypeError):
+    """A saga's definition contradicts itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long to try again; then what.
+
+    Exponential backoff with full jitter: before attempt n+1 wait a random time in [0, delay * 2**(n-1)], at most
+    `ceiling` seconds (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). `attempts` and `delay`
+    (seconds) default to SAGA_RETRY_ATTEMPTS and SAGA_RETRY_DELAY_SECONDS. When they are spent: `"compensate"` undoes
+    the saga with failure code `code`; `"park"` leaves it to a person.
+    """
+
+    attempts: int | None = None
+    delay: float | None = None
+    ceiling: float = 300.0
+    spent: Literal["compensate", "park"] = "compensate"
+    code: str = "retries_spent"
+    message: str = ""
+
+    @property
+    def most(self) -> int:
+        """The number of attempts allowed, the first one included."""
+        return settings.SAGA_RETRY_ATTEMPTS if self.attempts is None else self.attempts
+
+    def pause(self, attempt: int) -> timedelta:
+        """Draw the wait after the failure of `attempt` (1 for the first)."""
+        delay = settings.SAGA_RETRY_DELAY_SECONDS if self.delay is None else self.delay
+        return timedelta(seconds=random.uniform(0, min(self.ceiling, delay * 2 ** (attempt - 1))))  # noqa: S311
+
+
+UNDO_POLICY = RetryPolicy(attempts=8, spent="park")
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a `Wait` ends when its time has passed, or a saga when a signal stops it."""
+
+    kind: Literal["failed", "cancelled"]
+    code: str
+    message: str = ""
+
+    def cause(self, data: dict[str, Any] | None = None) -> Cause:
+        """The reason on record; a signal's payload may carry a more exact `code` and a `message`."""
+        data = data or {}
+        return Cause(self.kind, str(data.get("code", self.code)), str(data.get("message", self.message)), data)
+
+
+def Cancel(code: str, message: str = "") -> Exit:  # noqa: N802 - reads as a word of the definition's vocabulary
+    """Somebody, or time, decided to stop."""
+    return Exit("cancelled", code, message)
+
+
+def Fail(code: str, message: str = "") -> Exit:  # noqa: N802
+    """It was wanted and couldn't be had."""
+    return Exit("failed", code, message)
+
+
+class Remote(Protocol):
+    """An action outside of our database, in its three parts. `prepare` and `record` take groups, `send` one request."""
+
+    def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
+        """In our transaction, before the call: write the intent under `ticket.key`; `Ready(request)`, or skip it."""
+
+    def send(self, request: Any) -> Any:
+        """Outside of any transaction, perhaps in a thread: make the call; an exception counts as unknown."""
+
+    def record(self, tickets: Sequence[Ticket], replies: Sequence[Any], *, now: datetime) -> Sequence[Outcome]:
+        """In our transaction, after the call: write down what was answered; a reply may be an `Unknown`."""
+
+
+class _Simple:
+    """A `Remote` made of one function `call(ticket) -> Outcome` that needs nothing of ours written."""
+
+    def __init__(self, call: Callable[[Ticket], Outcome]) -> None:
+        self._call = call
+
+    def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
+        return [Ready(ticket) for ticket in tickets]
+
+    def send(self, request: Any) -> Any:
+        return self._call(request)
+
+    def record(self, tickets: Sequence[Ticket], replies: Sequence[Any], *, now: datetime) -> Sequence[Outcome]:
+        return list(replies)
+
+
+def remote(call: Callable[[Ticket], Outcome]) -> Remote:
+    """Lift `call(ticket) -> Outcome` to a `Remote`: for calls whose whole memory is the saga's own history."""
+    return _Simple(call)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Node:
+    queue: str = DEFAULT_QUEUE
+    pivot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step(_Node):
+    """Work in our own database, in the transaction that moves the saga on: it happens exactly once."""
+
+    name: str
+    do: Handler = field(kw_only=True)
+    undo: Handler | None = field(default=None, kw_only=True)
+    retry: RetryPolicy = field(default=RetryPolicy(spent="park"), kw_only=True)
+    undo_retry: RetryPolicy = field(default=UNDO_POLICY, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(_Node):
+    """Work outside: the intent is committed, then the call is made, then the outcome is recorded.
+
+    `timeout` (seconds) is the longest that a worker waits for one answer; after it the outcome is unknown.
+    """
+
+    name: str
+    do: Remote = field(kw_only=True)
+    undo: Remote | None = field(default=None, kw_only=True)
+    retry: RetryPolicy = field(default=RetryPolicy(), kw_only=True)
+    undo_retry: RetryPolicy = field(default=UNDO_POLICY, kw_only=True)
+    timeout: float = field(default=30.0, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait(_Node):
+    """Wait for the signal `signal` (default: the step's name) until `until(ticket)`, then leave by `otherwise`.
+
+    `unless(ticket)`: the wait is over before it began. `receive` takes in the signal's payload (`ticket.signal`), in
+    our transaction; answering `Refused` there ends the saga, any other outcome than `Done` keeps it waiting.
+    """
+
+    name: str
+    until: Callable[[Ticket], datetime] = field(kw_only=True)
+    otherwise: Exit = field(kw_only=True)
+    signal: str = field(default="", kw_only=True)
+    unless: Callable[[Ticket], bool] | None = field(default=None, kw_only=True)
+    receive: Handler | None = field(default=None, kw_only=True)
+
+    @property
+    def listens_to(self) -> str:
+        return self.signal or self.name
+
+
+Node = Step | Call | Wait
+
+
+class Workspace:
+    """What one transaction has in hand for the sagas of a definition. Subclass it to load and save their subjects.
+
+    The engine makes one for each transaction and definition: `open` before the first handler, `moved` for each change
+    of a saga's status, `close` before the sagas' own rows are written.
+    """
+
+    def open(self, tickets: Sequence[Ticket], *, now: datetime) -> None:
+        """Set `ticket.subject` where it is None, for all tickets in a constant number of queries."""
+
+    def moved(self, ticket: Ticket, status: str, *, now: datetime) -> None:
+        """`ticket`'s saga has just come to `status` (a `Status`): a place to publish it."""
+
+    def close(self, *, now: datetime) -> None:
+        """Write what the handlers left in the subjects, in a constant number of statements."""
+
+
+def nothing_to_close(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
+    """The default for `Saga.closing`."""
+    return [Done() for _ in tickets]
+
+
+class Saga:
+    """A definition: subclass it, and the engine knows it by (`name`, `version`)."""
+
+    name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    steps: ClassVar[tuple[Node, ...]] = ()
+    workspace: ClassVar[type[Workspace]] = Workspace
+    stops: ClassVar[dict[str, Exit]] = {}  # signals that stop the saga wherever it is before its pivot
+    closing: ClassVar[Handler] = staticmethod(nothing_to_close)  # runs last, once all is undone
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.name:
+            check(cls)
+            _registry[cls.name, cls.version] = cls
+
+    @classmethod
+    def pivot(cls) -> int:
+        """The position of the pivot; past the last step where there is none."""
+        return next((at for at, node in enumerate(cls.steps) if node.pivot), len(cls.steps))
+
+
+_registry: dict[tuple[str, int], type[Saga]] = {}
+
+
+def find(name: str, version: int) -> type[Saga] | None:
+    """The definition known by that name and version, if any."""
+    return _registry.get((name, version))
+
+
+def check(saga: type[Saga]) -> None:
+    """Raise `DefinitionError` with one sentence if the definition contradicts itself."""
+
+    def wrong(why: str) -> None:
+        raise DefinitionError(f"{saga.__name__}: {why}")
+
+    names = [node.name for node in saga.steps]
+    if not names:
+        wrong("a saga needs at least one step")
+    for name in names:
+        if names.count(name) > 1:
+            wrong(f"two steps are called {name!r}")
+    if sum(node.pivot for node in saga.steps) > 1:
+        wrong("there can be only one pivot")
+    for at, node in enumerate(saga.steps):
+        if at < saga.pivot() or isinstance(node, Wait):
+            continue
+        if node.undo is not None:
+            wrong(f"{node.name!r} lies at or after the pivot, so it is never undone: it can't have an undo")
+        if at > saga.pivot() and node.retry.spent == "compensate":
+            wrong(f"{node.name!r} lies after the pivot: when its retries are spent it must park")
+    known = _registry.get((saga.name, saga.version))
+    if known is not None and (known.__module__, known.__qualname__) != (saga.__module__, saga.__qualname__):
+        wrong(f"{saga.name!r} version {saga.version} is already {known.__module__}.{known.__qualname__}")
+
+
+__all__ = [
+    "Call",
+    "Cancel",
+    "DefinitionError",
+    "Exit",
+    "Fail",
+    "Refused",
+    "Remote",
+    "RetryPolicy",
+    "Saga",
+    "Step",
+    "Unknown",
+    "Wait",
+    "Workspace",
+    "find",
+    "remote",
+]

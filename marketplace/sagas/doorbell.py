@@ -1,0 +1,81 @@
+"""The doorbell: how a worker learns that something is due. PostgreSQL holds the work; a lost ring loses nothing.
+
+A flag in Redis says that a ring is on its way or being answered, so however many orders arrive, at most one message per
+queue and slot is under way. The flag is dropped *before* the last, empty claim: a saga committed before the drop is
+seen by that claim, one committed after it raises the flag anew. A worker whose batch is full rings for the next slot,
+so further workers join only while there is enough for them.
+
+If the flag, the message or all of Redis is lost, the sweep of Celery beat finds what is due in PostgreSQL.
+"""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
+
+from marketplace.kernel import redis
+from marketplace.sagas.runner import Worker
+
+log = structlog.get_logger(__name__)
+
+FLAG_SECONDS = 10  # a flag that nobody looks after (its worker died) is gone after that
+SHIFT_SECONDS = 2.0  # after that a task hands over to a new one, so that a worker can be stopped and others get a turn
+STEP_TASK = "marketplace.sagas.tasks.step"
+
+
+def _flag(queue: str, slot: int) -> str:
+    return f"saga:bell:{queue}:{slot}"
+
+
+def ring(queue: str, slot: int = 0) -> None:
+    """Say that `queue` has something due. Cheap, never raises, and does nothing while an earlier ring is unanswered."""
+    raised = redis.available(lambda r: bool(r.set(_flag(queue, slot), 1, nx=True, ex=FLAG_SECONDS)), None)
+    if raised or (raised is None and not _broker_is_redis()):
+        _send(queue, slot)
+
+
+def ring_anyway(queue: str) -> None:
+    """Ring whatever the flag says: the sweep has seen that something is due and nobody came."""
+    if (
+        redis.available(lambda r: bool(r.set(_flag(queue, 0), 1, ex=FLAG_SECONDS)), default=False)
+        or not _broker_is_redis()
+    ):
+        _send(queue, 0)
+
+
+def answer(queue: str, slot: int, queues: Sequence[str]) -> int:
+    """Move what is due in `queues` until nothing is left or the shift is over; return how many moves were made."""
+
+    def call_in_the_next() -> None:
+        if slot + 1 < settings.SAGA_WORKER_SLOTS:
+            ring(queue, slot + 1)
+
+    worker = Worker(queues, on_full=call_in_the_next, on_bell=ring)
+    until = time.monotonic() + SHIFT_SECONDS
+    while True:
+        redis.available(lambda r: r.expire(_flag(queue, slot), FLAG_SECONDS), None)
+        if not worker.drive(until=until):
+            _send(queue, slot)
+            return worker.moved
+        redis.available(lambda r: r.delete(_flag(queue, slot)), None)
+        before = worker.moved
+        worker.drive(until=until)
+        if worker.moved == before:
+            return worker.moved
+        if not redis.available(lambda r: bool(r.set(_flag(queue, slot), 1, nx=True, ex=FLAG_SECONDS)), default=True):
+            return worker.moved  # somebody has rung since; that message is answered next
+
+
+def _broker_is_redis() -> bool:
+    return settings.CELERY_BROKER_URL.startswith(("redis", "rediss"))
+
+
+def _send(queue: str, slot: int) -> None:
+    try:
+        current_app.send_task(STEP_TASK, args=(queue, slot), queue=queue, expires=60, retry=False, ignore_result=True)
+    except (BrokerError, RedisError, OSError) as error:
+        log.warning("doorbell_unreachable", queue=queue, error=type(error).__name__)

@@ -1,0 +1,142 @@
+"""A saga's whole state is one row; each attempt at a step is a row of its history; each signal is a row."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from marketplace.kernel.ids import new_id
+
+
+class Status(models.TextChoices):
+    STARTED = "STARTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"  # a step refused, and there was nothing to undo
+    COMPENSATING = "COMPENSATING"
+    COMPENSATED = "COMPENSATED"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+
+
+TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.COMPENSATED})
+
+
+class SagaInstance(models.Model):
+    """One running or finished saga. Written only by the engine, while it holds the row's lock.
+
+    `due_at` is the one thing that workers look for: the next instant at which there is something to do. While a call is
+    in flight it is the end of the lease, so a worker that died is simply overtaken; while a saga waits it is the
+    deadline of the wait; when there is nothing to do it is empty. `fence` grows with each call that is started: an
+    outcome is written only by the holder of the latest one (a fencing token; Kleppmann, "How to do distributed
+    locking", 2016).
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(max_length=60)
+    version = models.PositiveSmallIntegerField()
+    subject_id = models.UUIDField()
+    steps = models.JSONField(help_text="the step names this saga started with, in order")
+    status = models.CharField(max_length=16, choices=Status, default=Status.STARTED)
+    position = models.SmallIntegerField(default=0)
+    current_step = models.CharField(max_length=60, blank=True)
+    undoing = models.BooleanField(default=False)
+    undone = models.SmallIntegerField(default=0, help_text="how many compensations were carried out")
+    queue = models.CharField(max_length=30)
+    due_at = models.DateTimeField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    fence = models.BigIntegerField(default=0)
+    in_flight = models.BooleanField(default=False)
+    step_started_at = models.DateTimeField(null=True)
+    wait_until = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True)
+    pending_signals = models.PositiveIntegerField(default=0)
+    context = models.JSONField(default=dict)
+    cause = models.JSONField(null=True)
+    attention = models.TextField(blank=True)
+    started_at = models.DateTimeField(db_default=Now())
+    completed_at = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = "saga"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["name", "subject_id"], name="sagas_one_of_a_kind_per_subject"),
+            models.CheckConstraint(
+                name="sagas_finished_is_not_due",
+                condition=~Q(status__in=["COMPLETED", "FAILED", "COMPENSATED"])
+                | Q(due_at__isnull=True, completed_at__isnull=False),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["due_at"], include=["queue"], name="sagas_claim", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["subject_id"], name="sagas_by_subject"),
+            models.Index(fields=["-started_at"], name="sagas_newest"),
+            models.Index(
+                fields=["status", "updated_at"],
+                name="sagas_unfinished",
+                condition=~Q(status__in=["COMPLETED", "FAILED", "COMPENSATED"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.id}"
+
+
+class Direction(models.TextChoices):
+    FORWARD = "forward"
+    COMPENSATING = "compensating"
+
+
+class Result(models.TextChoices):
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+    RETRY = "RETRY"
+    UNKNOWN = "UNKNOWN"
+    PARKED = "PARKED"
+    EXPIRED = "EXPIRED"
+    STOPPED = "STOPPED"
+
+
+class SagaHistory(models.Model):
+    """One finished attempt at a step, or one event in a saga's life. Append-only."""
+
+    id = models.BigAutoField(primary_key=True)
+    saga = models.ForeignKey(SagaInstance, on_delete=models.CASCADE, related_name="history", db_index=False)
+    step = models.CharField(max_length=60)
+    direction = models.CharField(max_length=12, choices=Direction)
+    status = models.CharField(max_length=10, choices=Result)
+    attempt = models.PositiveSmallIntegerField()
+    message = models.TextField(blank=True)
+    error = models.TextField(blank=True, help_text="the traceback of something unforeseen")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name_plural = "saga history"
+        indexes: ClassVar = [models.Index(fields=["saga", "id"], name="sagas_history_of_saga")]
+
+    def __str__(self) -> str:
+        return f"{self.step} {self.direction} {self.status}"
+
+
+class SagaSignal(models.Model):
+    """Something that happened to a saga from outside: a click, a webhook, a scan. Stored once per `signal_id`."""
+
+    id = models.BigAutoField(primary_key=True)
+    saga = models.ForeignKey(SagaInstance, on_delete=models.CASCADE, related_name="signals", db_index=False)
+    name = models.CharField(max_length=60)
+    signal_id = models.CharField(max_length=255)
+    payload = models.JSONField(default=dict)
+    received_at = models.DateTimeField()
+    consumed_at = models.DateTimeField(null=True)
+    disposition = models.CharField(max_length=20, blank=True, help_text="what became of it")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["saga", "name", "signal_id"], name="sagas_signal_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} for {self.saga_id}"

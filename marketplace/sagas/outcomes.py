@@ -1,0 +1,74 @@
+"""What a handler may answer about one saga, and how a handler of one serves a group.
+
+Three things can become of an action: it was done, it was refused (a final no), or nobody knows. An unknown is never
+treated as a failure: the same key is tried again until somebody knows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from marketplace.sagas.ticket import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It is done. `data` (JSON-able) joins the saga's context, `message` its history."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A final no, and nothing was changed: what was done so far is undone. `code` becomes the saga's failure code."""
+
+    code: str
+    message: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """It did not happen, but may yet. `after` is the wait before the next attempt; none: the step's own policy."""
+
+    why: str
+    after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody knows whether it happened: asked again with the same key, and covered by the undo if it must be."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Only a person can decide: the saga waits in NEEDS_ATTENTION."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Answer of a `prepare`: the intent is written; `request` is handed to `send` outside of any transaction."""
+
+    request: Any = None
+
+
+Outcome = Done | Refused | Retry | Unknown | Parked
+Handler = Callable[..., Sequence[Outcome]]
+
+
+def each(handler: "Callable[..., Outcome]") -> Handler:
+    """Lift a handler of one ticket, `handler(ticket, *, now)`, to one of a group."""
+
+    def group(tickets: "Sequence[Ticket]", *, now: datetime) -> list[Outcome]:
+        return [handler(ticket, now=now) for ticket in tickets]
+
+    group.__name__ = getattr(handler, "__name__", "each")
+    group.__doc__ = handler.__doc__
+    return group

@@ -1,0 +1,223 @@
+"""The engine's only way to saga rows: one claim, one look at who still holds a lease, one write for a whole group."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from marketplace.kernel import bulk
+from marketplace.sagas import definition
+from marketplace.sagas.models import SagaHistory, SagaInstance, SagaSignal
+from marketplace.sagas.ticket import Cause, Ticket
+
+
+class Run:
+    """One saga in a worker's hands: its ticket, and the engine's part of its row."""
+
+    __slots__ = (
+        "attempt",
+        "attention",
+        "completed_at",
+        "current_step",
+        "deadline_at",
+        "due_at",
+        "fence",
+        "in_flight",
+        "inbox",
+        "name",
+        "pending_signals",
+        "position",
+        "queue",
+        "saga",
+        "status",
+        "step_started_at",
+        "stop",
+        "ticket",
+        "undoing",
+        "undone",
+        "version",
+        "wait_until",
+    )
+
+    def __init__(self, row: Sequence[Any]) -> None:
+        context = json.loads(row[14])
+        cause = Cause(**json.loads(row[15])) if row[15] is not None else None
+        self.ticket = Ticket(id=row[0], subject_id=row[3], context=context, cause=cause)
+        self.name: str = row[1]
+        self.version: int = row[2]
+        self.status: str = row[4]
+        self.position: int = row[5]
+        self.undoing: bool = row[6]
+        self.undone: int = row[7]
+        self.attempt: int = row[8]
+        self.fence: int = row[9]
+        self.in_flight: bool = row[10]
+        self.step_started_at: datetime | None = row[11]
+        self.wait_until: datetime | None = row[12]
+        self.deadline_at: datetime | None = row[13]
+        self.pending_signals: int = row[16]
+        self.queue: str = row[17]
+        self.current_step: str = row[18]
+        self.due_at: datetime | None = None
+        self.completed_at: datetime | None = None
+        self.attention = ""
+        self.saga = definition.find(self.name, self.version)
+        self.inbox: list[Signal] = []
+        self.stop: Signal | None = None
+
+
+class Signal:
+    """One stored signal that nobody has dealt with yet."""
+
+    __slots__ = ("disposition", "id", "name", "payload", "received_at")
+
+    def __init__(self, id: int, name: str, payload: dict[str, Any], received_at: datetime) -> None:
+        self.id = id
+        self.name = name
+        self.payload = payload
+        self.received_at = received_at
+        self.disposition = ""
+
+
+_TABLE = SagaInstance._meta.db_table
+_COLUMNS = (
+    "id, name, version, subject_id, status, position, undoing, undone, attempt, fence, in_flight, step_started_at, "
+    "wait_until, deadline_at, context, cause, pending_signals, queue, current_step, clock_timestamp()"
+)
+
+# The one claim path. Whatever makes a saga due (a start, a signal, a retry, a deadline, the end of a dead worker's
+# lease) does it by `due_at`; whoever wants to move one comes through here. Losing a row to another worker is normal.
+_CLAIM = f"""
+    SELECT {_COLUMNS} FROM {_TABLE}
+    WHERE due_at <= statement_timestamp() AND queue = ANY(%s)
+    ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
+"""  # noqa: S608
+_CLAIM_ONE = f"""
+    SELECT {_COLUMNS} FROM {_TABLE}
+    WHERE id = %s AND due_at <= statement_timestamp() FOR UPDATE SKIP LOCKED
+"""  # noqa: S608
+_HOLD = f"""
+    SELECT {_COLUMNS} FROM {_TABLE} JOIN unnest(%s::uuid[], %s::bigint[]) AS held (held_id, held_fence)
+    ON id = held_id AND fence = held_fence WHERE in_flight ORDER BY id FOR UPDATE OF {_TABLE}
+"""  # noqa: S608
+_RENEW = f"""
+    UPDATE {_TABLE} SET due_at = clock_timestamp() + %s
+    FROM unnest(%s::uuid[], %s::bigint[]) AS held (held_id, held_fence)
+    WHERE id = held_id AND fence = held_fence AND in_flight RETURNING id
+"""  # noqa: S608
+
+
+def _fetch(statement: str, parameters: Sequence[Any]) -> tuple[list[Run], datetime | None]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        rows = cursor.fetchall()
+    return [Run(row) for row in rows], (rows[-1][-1] if rows else None)
+
+
+def claim(queues: Sequence[str], limit: int) -> tuple[list[Run], datetime | None]:
+    """Lock up to `limit` due sagas of `queues`, oldest due first, and the database's time. Needs a transaction."""
+    return _fetch(_CLAIM, [list(queues), limit])
+
+
+def claim_one(saga_id: UUID) -> tuple[list[Run], datetime | None]:
+    """Lock that one saga if it is due and free. Needs a transaction."""
+    return _fetch(_CLAIM_ONE, [saga_id])
+
+
+def hold(ids: Sequence[UUID], fences: Sequence[int]) -> tuple[list[Run], datetime | None]:
+    """Lock those sagas whose call in flight is still ours by its fencing token. Needs a transaction."""
+    return _fetch(_HOLD, [list(ids), list(fences)])
+
+
+def renew(ids: Sequence[UUID], fences: Sequence[int], lease: Any) -> set[UUID]:
+    """Prolong the leases that are still ours by `lease` (timedelta) from now; answer whose they are."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RENEW, [lease, list(ids), list(fences)])
+        return {row[0] for row in cursor.fetchall()}
+
+
+def read_signals(runs: Sequence[Run]) -> None:
+    """Fill the inboxes of `runs` with their pending signals, oldest first."""
+    waiting = {run.ticket.id: run for run in runs if run.pending_signals}
+    if not waiting:
+        return
+    rows = (
+        SagaSignal.objects.filter(saga_id__in=list(waiting), consumed_at__isnull=True)
+        .order_by("id")
+        .values_list("saga_id", "id", "name", "payload", "received_at")
+    )
+    for saga_id, *rest in rows:
+        waiting[saga_id].inbox.append(Signal(*rest))
+
+
+_SAVED = (
+    "status", "position", "current_step", "undoing", "undone", "queue", "due_at", "attempt", "fence", "in_flight",
+    "step_started_at", "wait_until", "deadline_at", "pending_signals", "context", "cause", "attention", "completed_at",
+    "updated_at",
+)  # fmt: skip
+
+
+def save(runs: Sequence[Run], *, now: datetime) -> None:
+    """Write back every row of `runs` in one statement. Needs the transaction that locked them."""
+    bulk.update(
+        SagaInstance,
+        "id",
+        _SAVED,
+        (
+            (
+                run.ticket.id,
+                run.status,
+                run.position,
+                run.current_step,
+                run.undoing,
+                run.undone,
+                run.queue,
+                run.due_at,
+                run.attempt,
+                run.fence,
+                run.in_flight,
+                run.step_started_at,
+                run.wait_until,
+                run.deadline_at,
+                run.pending_signals,
+                run.ticket.context,
+                run.ticket.cause.as_json() if run.ticket.cause else None,
+                run.attention,
+                run.completed_at,
+                now,
+            )
+            for run in runs
+        ),
+    )
+
+
+_HISTORY = (
+    "saga",
+    "step",
+    "direction",
+    "status",
+    "attempt",
+    "message",
+    "error",
+    "started_at",
+    "finished_at",
+    "duration_ms",
+)
+
+
+def save_history(rows: Sequence[tuple[Any, ...]]) -> None:
+    """Append finished attempts, in order."""
+    bulk.insert(SagaHistory, _HISTORY, rows)
+
+
+def save_signals(runs: Sequence[Run], *, now: datetime) -> None:
+    """Mark the signals that were dealt with, and count down what is pending."""
+    for run in runs:
+        run.pending_signals = (
+            sum(1 for signal in run.inbox if not signal.disposition) if run.inbox else run.pending_signals
+        )
+    dealt_with = [(signal.id, now, signal.disposition) for run in runs for signal in run.inbox if signal.disposition]
+    bulk.update(SagaSignal, "id", ("consumed_at", "disposition"), dealt_with)

@@ -1,0 +1,93 @@
+"""Reading sagas: for pages, the API, operations and the auditor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models.functions import Now
+
+from marketplace.sagas.errors import NoSuchSaga
+from marketplace.sagas.models import TERMINAL, Direction, SagaInstance
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One attempt at a step. `status` is a `Result`, or `STARTED` / `WAITING` for what is going on now."""
+
+    step: str
+    direction: str
+    status: str
+    attempt: int
+    message: str
+    timestamp: datetime
+    duration_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One saga from its start to where it is now."""
+
+    id: UUID
+    name: str
+    subject_id: UUID
+    status: str
+    current_step: str
+    started_at: datetime
+    completed_at: datetime | None
+    attention: str
+    cause_code: str
+    steps: tuple[str, ...]
+    history: tuple[Entry, ...]
+
+
+def story(saga_id: UUID) -> Story:
+    """Return the story of one saga, what is going on at this moment included; raises `NoSuchSaga`."""
+    row = SagaInstance.objects.filter(pk=saga_id).first()
+    if row is None:
+        raise NoSuchSaga
+    entries = [
+        Entry(h.step, h.direction, h.status, h.attempt, h.message, h.finished_at, h.duration_ms)
+        for h in row.history.order_by("id")
+    ]
+    now_going_on = _going_on(row)
+    return Story(
+        id=row.id,
+        name=row.name,
+        subject_id=row.subject_id,
+        status=row.status,
+        current_step=row.current_step,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        attention=row.attention,
+        cause_code=(row.cause or {}).get("code", ""),
+        steps=tuple(row.steps),
+        history=(*entries, *now_going_on),
+    )
+
+
+def _going_on(row: SagaInstance) -> list[Entry]:
+    """A call in flight or a wait has no row of history before it ends; the saga's own row tells of it."""
+    if row.step_started_at is None or not (row.in_flight or row.wait_until):
+        return []
+    status = "STARTED" if row.in_flight else "WAITING"
+    direction = Direction.COMPENSATING if row.undoing else Direction.FORWARD
+    return [Entry(row.current_step, direction, status, max(row.attempt, 1), "", row.step_started_at, None)]
+
+
+def statuses(subject_ids: Sequence[UUID], *, name: str) -> dict[UUID, str]:
+    """The status of the saga `name` of each of these subjects."""
+    rows = SagaInstance.objects.filter(name=name, subject_id__in=list(subject_ids))
+    return dict(rows.values_list("subject_id", "status"))
+
+
+def live_subjects(subject_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these subjects have a saga that is not over."""
+    rows = SagaInstance.objects.filter(subject_id__in=list(subject_ids)).exclude(status__in=TERMINAL)
+    return set(rows.values_list("subject_id", flat=True))
+
+
+def queues_with_due_sagas() -> list[str]:
+    """The queues in which something is due now."""
+    due = SagaInstance.objects.filter(due_at__lte=Now())
+    return sorted(due.order_by().values_list("queue", flat=True).distinct())

@@ -1,0 +1,125 @@
+"""Starting sagas and sending them signals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from marketplace.kernel import bulk
+from marketplace.kernel.ids import new_id
+from marketplace.sagas import doorbell
+from marketplace.sagas.definition import Saga
+from marketplace.sagas.errors import NoSuchSaga
+from marketplace.sagas.models import TERMINAL, SagaInstance, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One saga to be started: its id (made by the caller, so that its other rows can name it) and what it is about."""
+
+    subject_id: UUID
+    context: dict[str, Any] = field(default_factory=dict)
+    id: UUID = field(default_factory=new_id)
+
+
+_STARTED = (
+    "id", "name", "version", "subject_id", "steps", "status", "position", "current_step", "undoing", "undone", "queue",
+    "due_at", "attempt", "fence", "in_flight", "pending_signals", "context", "attention", "started_at", "updated_at",
+)  # fmt: skip
+
+
+def start(definition: type[Saga], starts: Sequence[Start], *, now: datetime) -> None:
+    """Start a saga of `definition` for each of `starts`; the doorbell rings when the transaction commits.
+
+    Needs the transaction in which the subjects are written: a saga without its subject, or the reverse, can't be. Of
+    one definition there is one saga per subject; a second start raises `IntegrityError`.
+    """
+    first = definition.steps[0]
+    names = [node.name for node in definition.steps]
+    kind = (definition.name, definition.version)
+    place = (Status.STARTED, 0, first.name, False, 0, first.queue)
+    fresh = (0, 0, False, 0)  # attempt, fence, in_flight, pending_signals
+    bulk.insert(
+        SagaInstance,
+        _STARTED,
+        [(one.id, *kind, one.subject_id, names, *place, now, *fresh, one.context, "", now, now) for one in starts],
+    )
+    transaction.on_commit(partial(doorbell.ring, first.queue))
+
+
+_SIGNAL = """
+    WITH saga AS MATERIALIZED (SELECT id, status, queue FROM sagas_sagainstance WHERE id = %(saga)s FOR UPDATE),
+    stored AS (
+        INSERT INTO sagas_sagasignal (saga_id, name, signal_id, payload, received_at, consumed_at, disposition)
+        SELECT id, %(name)s, %(signal)s, %(payload)s::jsonb, clock_timestamp(),
+               CASE WHEN status = ANY(%(terminal)s) THEN clock_timestamp() END,
+               CASE WHEN status = ANY(%(terminal)s) THEN 'TOO_LATE' ELSE '' END
+        FROM saga ON CONFLICT (saga_id, name, signal_id) DO NOTHING RETURNING saga_id, consumed_at),
+    woken AS (
+        UPDATE sagas_sagainstance AS t SET
+            pending_signals = pending_signals + 1,
+            due_at = CASE WHEN in_flight OR status = 'NEEDS_ATTENTION' THEN due_at
+                          ELSE LEAST(due_at, clock_timestamp()) END
+        FROM stored WHERE t.id = stored.saga_id AND stored.consumed_at IS NULL)
+    SELECT saga.status, saga.queue, EXISTS (SELECT 1 FROM stored) FROM saga
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a signal on arrival: `accepted` when the saga will deal with it; `status` as it was then."""
+
+    accepted: bool
+    duplicate: bool
+    status: str
+
+
+def signal(saga_id: UUID, name: str, *, signal_id: str, payload: dict[str, Any] | None = None) -> Receipt:
+    """Store a signal for a saga, once per `signal_id`, and make the saga due. Takes the saga's row lock for an instant.
+
+    One that comes before the saga is ready for it waits; one for a saga that is over is kept on record and not
+    accepted. Who comes first, a signal or the step that makes it pointless, is decided by that lock. Raises
+    `NoSuchSaga`.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            _SIGNAL,
+            {
+                "saga": saga_id,
+                "name": name,
+                "signal": signal_id,
+                "payload": bulk.to_json(payload or {}),
+                "terminal": sorted(TERMINAL),
+            },
+        )
+        row = cursor.fetchone()
+        if row is None:
+            raise NoSuchSaga
+        status, queue, stored = row
+        accepted = status not in TERMINAL
+        if accepted:
+            transaction.on_commit(partial(doorbell.ring, queue))
+    return Receipt(accepted=accepted, duplicate=not stored, status=status)
+
+
+def nudge(subject_ids: Sequence[UUID], *, now: datetime) -> int:
+    """Make the waiting sagas of these subjects due now, so that they look at the time; return how many.
+
+    For whoever has reason to believe that a deadline has passed. Changes nothing else: what the saga then does is its
+    own decision.
+    """
+    with transaction.atomic():
+        waiting = SagaInstance.objects.filter(
+            subject_id__in=list(subject_ids), wait_until__lte=now, in_flight=False, due_at__gt=now
+        )
+        nudged = waiting.update(due_at=now)
+        if nudged:
+            for queue in (
+                SagaInstance.objects.filter(subject_id__in=list(subject_ids)).values_list("queue", flat=True).distinct()
+            ):
+                transaction.on_commit(partial(doorbell.ring, queue))
+    return nudged

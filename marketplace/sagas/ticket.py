@@ -1,0 +1,52 @@
+"""What a handler is given of a saga."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a saga is being undone."""
+
+    kind: str  # "failed": wanted and couldn't be had; "cancelled": somebody, or time, decided to stop
+    code: str
+    message: str = ""
+    data: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "code": self.code, "message": self.message, "data": self.data or {}}
+
+
+class Ticket:
+    """One saga, as its handlers see it. What they change goes into their `Outcome`, or into `subject`.
+
+    `context` is the saga's own memory (read it, answer `Done(data)` to add to it); `subject` is what the definition's
+    workspace loaded for `subject_id`; `signal` is the payload that a `Wait` has just received; `cause` is set while
+    the saga is being undone.
+    """
+
+    __slots__ = ("attempt", "cause", "context", "id", "signal", "step", "subject", "subject_id", "undoing")
+
+    def __init__(self, *, id: UUID, subject_id: UUID, context: dict[str, Any], cause: Cause | None) -> None:
+        self.id = id
+        self.subject_id = subject_id
+        self.context = context
+        self.cause = cause
+        self.step = ""
+        self.attempt = 0  # 1 for the first time the step runs
+        self.undoing = False
+        self.subject: Any = None
+        self.signal: dict[str, Any] | None = None
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the step: the same for each of its attempts, another one for its undo."""
+        return f"{self.id}:{self.step}:undo" if self.undoing else f"{self.id}:{self.step}"
+
+    def key_of(self, step: str) -> str:
+        """The key under which `step` was, or may have been, done: all that its undo has to go by."""
+        return f"{self.id}:{step}"
+
+    def __repr__(self) -> str:
+        return f"<Ticket {self.id} {'undo ' if self.undoing else ''}{self.step} attempt {self.attempt}>"
