@@ -1,0 +1,34 @@
+"""The order in which inventory locks rows. Whoever keeps to it can't deadlock with anybody else who does.
+
+1. Stock rows, in SKU order, all that a call needs at once (`lock_stock`).
+2. Reservation rows, in the order of (owner, SKU), with `IN_LOCK_ORDER`.
+
+Nothing waits for a stock row while it holds a reservation row. A stock row's lock covers the reservations of its SKU
+too: a hold is written or moved only under it. `extend` alone moves no stock and takes only the second kind.
+
+The locks last until the caller's transaction ends, so a transaction makes one call that moves stock, or its first such
+call names every SKU of the later ones. (Where that can't be kept, PostgreSQL breaks the tie and the loser runs again.)
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from django.db import connection, transaction
+
+IN_LOCK_ORDER: Final = "ORDER BY owner_id, sku FOR UPDATE"
+
+
+def lock_stock(skus: Iterable[str]) -> dict[str, int]:
+    """Lock the stock rows of `skus` and return how many units of each are available; unknown SKUs are left out.
+
+    Needs the caller's transaction; raises `TransactionManagementError` without one, because the locks would be gone
+    before they were of any use. What is read by later statements was committed by whoever held the locks before.
+    """
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("Stock rows can only be locked inside a transaction.")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sku, available FROM inventory_stock WHERE sku = ANY(%s::text[]) ORDER BY sku FOR UPDATE",
+            [sorted(set(skus))],
+        )
+        return dict(cursor.fetchall())

@@ -1,0 +1,243 @@
+"""The vault: hold units for an owner, give them back, sell them, take them in.
+
+An owner is whoever units are held for, known only by its id (an order's). Everything an owner asks for is held together
+or not at all, and moves on together. The functions that sagas use take any number of owners and run the same few
+statements for all of them; they need the caller's transaction and keep to the order of `inventory.locks`.
+
+    reserve   available -> reserved         release, expire   reserved -> available
+    commit    reserved -> out of the house  restock           back into the house, available
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from inventory import movements
+from inventory.errors import InvalidQuantity, NotEnoughAvailable, UnknownProduct
+from inventory.locks import lock_stock
+from inventory.models import LedgerEntry, Product, Reservation, Stock
+
+MOST_AT_ONCE = 1_000_000  # units taken in or adjusted by hand in one go; more is a slip of the finger
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """So many units of a SKU. The quantity is positive."""
+
+    sku: str
+    quantity: int
+
+    def __post_init__(self) -> None:
+        if self.quantity < 1:
+            raise InvalidQuantity(sku=self.sku, quantity=self.quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """What `owner_id` wants kept until `expires_at`: always the same lines. Several lines of one SKU are summed."""
+
+    owner_id: UUID
+    lines: tuple[Line, ...]
+    expires_at: datetime
+
+    def __post_init__(self) -> None:
+        if not self.lines:
+            raise InvalidQuantity("A hold needs at least one line.", owner_id=self.owner_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A SKU that did not suffice: how many units were asked for in all, and how many there were to give."""
+
+    sku: str
+    asked: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldResult:
+    """Whether an owner holds what it asked for. Not held and no shortages: its hold has been released or has lapsed."""
+
+    owner_id: UUID
+    held: bool
+    shortages: tuple[Shortage, ...] = ()
+
+
+def check(requests: Sequence[HoldRequest]) -> list[HoldResult]:
+    """Say for each request whether it would fit right now, each on its own. Takes no locks, so it is only a hint."""
+    if not requests:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sku, available FROM inventory_stock WHERE sku = ANY(%s::text[])", [_skus(requests)])
+        levels: dict[str, int] = dict(cursor.fetchall())
+    known = _states([request.owner_id for request in requests])
+    return [_answer(request, _sum_lines(request), levels, known) for request in requests]
+
+
+def reserve(requests: Sequence[HoldRequest], *, now: datetime) -> list[HoldResult]:
+    """Hold units for each request that fits, in the order given while stock lasts; one result per request.
+
+    Idempotent by owner: one that holds already (or has bought) is answered `held` and nothing moves; one whose hold was
+    released or has lapsed is refused. Refusals are answers, not errors; a refused owner may ask again.
+    Needs the caller's transaction; locks the stock rows of all SKUs asked for until it ends.
+    """
+    if not requests:
+        return []
+    levels = lock_stock(_skus(requests))
+    known = _states([request.owner_id for request in requests])  # after the lock: sees what its last holder wrote
+    results: list[HoldResult] = []
+    rows: list[tuple[UUID, str, int, datetime]] = []
+    for request in requests:
+        asked = _sum_lines(request)
+        result = _answer(request, asked, levels, known)
+        results.append(result)
+        if result.held and request.owner_id not in known:
+            known[request.owner_id] = Reservation.State.HELD
+            for sku, quantity in asked.items():
+                levels[sku] -= quantity
+                rows.append((request.owner_id, sku, quantity, request.expires_at))
+    movements.hold(rows, now=now)
+    return results
+
+
+def extend(owner_ids: Sequence[UUID], *, until: datetime) -> set[UUID]:
+    """Keep the live holds of `owner_ids` at least until `until` (never less long); return the owners that hold.
+
+    An owner that is missing from the answer has no hold any more: released, lapsed, sold, or never made.
+    Needs the caller's transaction; locks the owners' reservations, no stock, so it comes after calls that move stock.
+    """
+    return movements.extend(owner_ids, until=until) if owner_ids else set()
+
+
+def release(owner_ids: Sequence[UUID], *, now: datetime) -> dict[UUID, tuple[Line, ...]]:
+    """Give back what `owner_ids` hold; return, per owner, only what was given back by this very call.
+
+    Safe to repeat, and safe for owners that never held anything. Needs the caller's transaction; locks the stock rows
+    of the SKUs held.
+    """
+    return _move(movements.RELEASE, owner_ids, now=now)
+
+
+def expire(owner_ids: Sequence[UUID], *, now: datetime) -> dict[UUID, tuple[Line, ...]]:
+    """Give back the holds of owners whose time is up; as `release`, but the record says EXPIRED.
+
+    That the time is up is the caller's decision (its saga may have been paid in the meantime); `expires_at` is not
+    looked at again.
+    """
+    return _move(movements.EXPIRE, owner_ids, now=now)
+
+
+def commit(owner_ids: Sequence[UUID], *, now: datetime) -> set[UUID]:
+    """Take what `owner_ids` hold out of stock: it is sold. Return the owners whose units are sold, now or before.
+
+    An owner that is missing from the answer had nothing left to sell. Needs the caller's transaction; locks the stock
+    rows of the SKUs held.
+    """
+    if not owner_ids:
+        return set()
+    _move(movements.COMMIT, owner_ids, now=now)
+    states = _states(owner_ids)
+    return {owner_id for owner_id, state in states.items() if state == Reservation.State.COMMITTED}
+
+
+def restock(owner_ids: Sequence[UUID], *, now: datetime, reason: str) -> dict[UUID, tuple[Line, ...]]:
+    """Put sold units of `owner_ids` back on the shelf; return, per owner, only what came back by this very call.
+
+    Needs the caller's transaction; locks the stock rows of the SKUs sold. `reason` goes into the ledger.
+    """
+    return _move(movements.RESTOCK, owner_ids, now=now, reason=reason)
+
+
+@transaction.atomic
+def receive(*, sku: str, quantity: int, now: datetime, actor: str, reason: str) -> None:
+    """Take `quantity` new units of `sku` in. Its own transaction.
+
+    Raises `UnknownProduct`, or `InvalidQuantity` when the quantity is not between 1 and a million.
+    """
+    if not 1 <= quantity <= MOST_AT_ONCE:
+        raise InvalidQuantity(sku=sku, quantity=quantity)
+    _lock_by_hand(sku)
+    movements.change_by_hand(LedgerEntry.Kind.RECEIVE, sku=sku, delta=quantity, now=now, actor=actor, reason=reason)
+
+
+@transaction.atomic
+def adjust(*, sku: str, delta: int, now: datetime, actor: str, reason: str) -> None:
+    """Correct the stock of `sku` by `delta` units after a count: found (positive) or lost (negative).
+
+    Its own transaction. Held units can't be taken away. Raises `UnknownProduct`, `InvalidQuantity` (zero, or over a
+    million), or `NotEnoughAvailable`.
+    """
+    if not 1 <= abs(delta) <= MOST_AT_ONCE:
+        raise InvalidQuantity(sku=sku, quantity=delta)
+    available = _lock_by_hand(sku)
+    if available + delta < 0:
+        raise NotEnoughAvailable(sku=sku, available=available, asked=-delta)
+    movements.change_by_hand(LedgerEntry.Kind.ADJUST, sku=sku, delta=delta, now=now, actor=actor, reason=reason)
+
+
+def _lock_by_hand(sku: str) -> int:
+    """Lock the stock row of one SKU, made if the product has none yet; return how many units are available."""
+    if not Product.objects.filter(sku=sku).exists():
+        raise UnknownProduct(sku=sku)
+    Stock.objects.bulk_create([Stock(product_id=sku)], ignore_conflicts=True)
+    return lock_stock([sku])[sku]
+
+
+def _skus(requests: Iterable[HoldRequest]) -> list[str]:
+    return list({line.sku for request in requests for line in request.lines})
+
+
+def _sum_lines(request: HoldRequest) -> dict[str, int]:
+    """How many units of each SKU `request` asks for in all, in the order of its lines."""
+    asked: dict[str, int] = {}
+    for line in request.lines:
+        asked[line.sku] = asked.get(line.sku, 0) + line.quantity
+    return asked
+
+
+def _answer(request: HoldRequest, asked: dict[str, int], levels: dict[str, int], known: dict[UUID, str]) -> HoldResult:
+    """Answer one request from the `levels` that are left and the states of the owners that are `known` already."""
+    state = known.get(request.owner_id)
+    if state is not None:
+        return HoldResult(request.owner_id, state in {Reservation.State.HELD, Reservation.State.COMMITTED})
+    shortages = tuple(
+        Shortage(sku, quantity, levels.get(sku, 0)) for sku, quantity in asked.items() if quantity > levels.get(sku, 0)
+    )
+    return HoldResult(request.owner_id, not shortages, shortages)
+
+
+def _states(owner_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The state of each owner's hold, for the owners that ever had one. All its lines are in the same."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT owner_id, state FROM inventory_reservation WHERE owner_id = ANY(%s::uuid[])", [list(owner_ids)]
+        )
+        return dict(cursor.fetchall())
+
+
+def _move(
+    movement: movements.Movement, owner_ids: Sequence[UUID], *, now: datetime, reason: str = ""
+) -> dict[UUID, tuple[Line, ...]]:
+    """Move on what `owner_ids` have in the state that `movement` leaves; return what moved, by owner and in SKU order.
+
+    Two steps before the compare-and-set: look which SKUs are concerned, lock them in order. Owners seen by that look
+    are the only ones moved, so that no row is ever moved without its SKU's lock.
+    """
+    if not owner_ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT owner_id, sku FROM inventory_reservation WHERE owner_id = ANY(%s::uuid[]) AND state = %s",
+            [list(owner_ids), movement.leaves.value],
+        )
+        found: list[tuple[UUID, str]] = cursor.fetchall()
+    if not found:
+        return {}
+    lock_stock(sku for _, sku in found)
+    moved: dict[UUID, tuple[Line, ...]] = {}
+    for owner_id, sku, quantity in movements.move(movement, {owner for owner, _ in found}, now=now, reason=reason):
+        moved[owner_id] = (*moved.get(owner_id, ()), Line(sku, quantity))
+    return moved
