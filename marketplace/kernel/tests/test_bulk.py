@@ -1,0 +1,106 @@
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from django.db import IntegrityError, connection, models, transaction
+
+from marketplace.kernel import bulk
+from marketplace.kernel.ids import new_id
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+FIELDS = ("id", "name", "count", "data", "seen_at")
+
+
+class Parcel(models.Model):
+    id = models.UUIDField(primary_key=True)
+    name = models.CharField(max_length=20, unique=True)
+    count = models.BigIntegerField()
+    data = models.JSONField(null=True)
+    seen_at = models.DateTimeField(null=True)
+
+    class Meta:
+        app_label = "kernel_tests"
+        managed = False
+
+
+@pytest.fixture(autouse=True)
+def _table(db):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE kernel_tests_parcel (id uuid PRIMARY KEY, name varchar(20) UNIQUE,"
+            " count bigint NOT NULL, data jsonb, seen_at timestamptz)"
+        )
+
+
+def parcels(count: int) -> list[tuple[object, ...]]:
+    return [(new_id(), f"parcel {number}", number, {"number": number}, NOON) for number in range(count)]
+
+
+def test_any_number_of_rows_is_one_statement(django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert bulk.insert(Parcel, FIELDS, parcels(500)) == 500
+
+    row = Parcel.objects.get(name="parcel 7")
+    assert (row.count, row.data, row.seen_at) == (7, {"number": 7}, NOON)
+
+
+def test_no_rows_are_no_statement(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert bulk.insert(Parcel, FIELDS, []) == 0
+        assert bulk.update(Parcel, "id", ["count"], iter(())) == []
+
+
+def test_json_may_hold_ids_and_datetimes_and_be_nothing():
+    identifier = new_id()
+
+    bulk.insert(
+        Parcel, FIELDS, [(identifier, "a", 1, {"id": identifier, "at": NOON}, None), (new_id(), "b", 1, None, None)]
+    )
+
+    assert Parcel.objects.get(name="a").data == {"id": str(identifier), "at": NOON.isoformat()}
+    assert Parcel.objects.filter(data__isnull=True).count() == 1
+
+
+def test_what_is_not_json_is_refused():
+    with pytest.raises(TypeError, match="set can't be written"):
+        bulk.to_json({"a": {1, 2}})
+
+
+def test_a_conflict_is_an_error_unless_the_caller_says_what_to_do():
+    [first, second] = parcels(2)
+    bulk.insert(Parcel, FIELDS, [first])
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        bulk.insert(Parcel, FIELDS, [first, second])
+    assert Parcel.objects.count() == 1
+
+    assert bulk.insert(Parcel, FIELDS, [first, second], on_conflict="DO NOTHING") == 1
+    assert Parcel.objects.count() == 2
+
+
+def test_rows_are_updated_by_key_in_one_statement(django_assert_num_queries):
+    rows = parcels(300)
+    bulk.insert(Parcel, FIELDS, rows)
+
+    with django_assert_num_queries(1):
+        touched = bulk.update(Parcel, "id", ["count", "data"], [(row[0], 1000 + row[2], None) for row in rows[:299]])
+
+    assert set(touched) == {row[0] for row in rows[:299]}
+    assert Parcel.objects.filter(count__gte=1000).count() == 299
+    assert Parcel.objects.get(name="parcel 299").count == 299
+
+
+def test_a_lost_compare_and_set_is_told_and_changes_nothing():
+    rows = parcels(3)
+    bulk.insert(Parcel, FIELDS, rows)
+
+    won = bulk.update(Parcel, "id", ["count"], [(row[0], 50) for row in rows], only_if="t.count >= 1")
+
+    assert set(won) == {rows[1][0], rows[2][0]}
+    assert Parcel.objects.get(id=rows[0][0]).count == 0
+
+
+def test_keys_that_do_not_exist_are_not_answered():
+    assert bulk.update(Parcel, "id", ["count"], [(UUID(int=1), 5)]) == []
