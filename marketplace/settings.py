@@ -16,6 +16,9 @@ env = Env(eager=False)
 
 # --- where things are -------------------------------------------------------------------------------------------------
 PORT: int = env.int("PORT", 8000, validate=validate.Range(min=1, max=64535))
+HOST: str = env.str("HOST", "127.0.0.1")
+WEB_WORKERS: int = env.int("WEB_WORKERS", 1, validate=validate.Range(min=1, max=64))
+WEB_THREADS: int = env.int("WEB_THREADS", 16, validate=validate.Range(min=1, max=256))
 DATA_DIR = Path(env.str("DATA_DIR", "") or BASE_DIR / "var").resolve()
 EMBEDDED = Layout(DATA_DIR)
 DATABASE_URL: str = env.str("DATABASE_URL", "") or EMBEDDED.database_url
