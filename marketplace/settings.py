@@ -25,13 +25,14 @@ DATABASE_URL: str = env.str("DATABASE_URL", "") or EMBEDDED.database_url
 REDIS_URL: str = env.str("REDIS_URL", "") or EMBEDDED.redis_url
 CELERY_BROKER: str = env.str("CELERY_BROKER_URL", "") or REDIS_URL
 EVENT_BUS_URL: str = env.str("EVENT_BUS_URL", "") or REDIS_URL
+EVENT_STREAM_MAXLEN: int = env.int("EVENT_STREAM_MAXLEN", 100_000, validate=validate.Range(min=1))  # entries a topic
 PUBLIC_URL: str = env.str("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
 
 # --- orders, holds, sagas ---------------------------------------------------------------------------------------------
 CURRENCY: str = env.str("CURRENCY", "EUR", validate=validate.Regexp(r"^[A-Z]{3}$"))
 GUEST_CHECKOUT: bool = env.bool("GUEST_CHECKOUT", True)
 RESERVATION_TTL_SECONDS: int = env.int("RESERVATION_TTL_SECONDS", 900, validate=validate.Range(min=1))
-PAYMENT_ATTEMPTS: int = env.int("PAYMENT_ATTEMPTS", 1, validate=validate.Range(min=1, max=10))
+FRAUD_AMOUNT_LIMIT: int = env.int("FRAUD_AMOUNT_LIMIT", 25_000, validate=validate.Range(min=1))
 SAGA_RETRY_ATTEMPTS: int = env.int("SAGA_RETRY_ATTEMPTS", 3, validate=validate.Range(min=1, max=100))
 SAGA_RETRY_DELAY_SECONDS: float = env.float("SAGA_RETRY_DELAY_SECONDS", 5.0, validate=validate.Range(min=0))
 SAGA_TIMEOUT_SECONDS: int = env.int("SAGA_TIMEOUT_SECONDS", 300, validate=validate.Range(min=1))

@@ -1,0 +1,226 @@
+"""How the API reads and writes orders. camelCase on the wire; amounts are strings with the currency's decimals."""
+
+from typing import Any
+from uuid import UUID
+
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from marketplace.kernel.money import Money, format_minor
+from marketplace.kernel.serializers import StrictSerializer
+from orders import services
+from orders.models import BEFORE_CONFIRMATION, Status
+from orders.selectors import OrderView
+from orders.services import NewOrder, OrderLineRequest
+
+PRICE_PATTERN = r"^\d{1,12}(\.\d{1,3})?$"
+METHOD_PATTERN = r"^[A-Za-z0-9_\-]{1,100}$"
+
+
+class LineRequestSerializer(StrictSerializer):
+    """One line of a new order: the product by `sku` or `productId`, and how many."""
+
+    sku = serializers.RegexField(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", required=False)
+    product_id = serializers.UUIDField(required=False)
+    quantity = serializers.IntegerField(min_value=1, max_value=services.MOST_UNITS)
+    price = serializers.RegexField(PRICE_PATTERN, required=False, help_text='the price you saw, such as "1299.00"')
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("sku" in attrs) == ("product_id" in attrs):
+            raise serializers.ValidationError("Name the product by either sku or productId.", code="sku_or_product_id")
+        return attrs
+
+
+class AddressSerializer(StrictSerializer):
+    """Where the parcel goes."""
+
+    name = serializers.CharField(max_length=100)
+    line1 = serializers.CharField(max_length=100)
+    line2 = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    city = serializers.CharField(max_length=100)
+    postal_code = serializers.CharField(max_length=20)
+    country = serializers.RegexField(r"^[A-Z]{2}$", help_text="ISO 3166-1 alpha-2")
+
+
+class NewOrderSerializer(StrictSerializer):
+    """The body of `POST /api/orders`."""
+
+    items = LineRequestSerializer(many=True, allow_empty=False, max_length=services.MOST_LINES)
+    currency = serializers.RegexField(r"^[A-Z]{3}$", required=False, help_text="ISO 4217")
+    email = serializers.EmailField(required=False, max_length=254)
+    user_id = serializers.CharField(required=False, max_length=150, help_text="yours; staff may order for others")
+    shipping_address = AddressSerializer(required=False)
+    payment_method = serializers.RegexField(
+        METHOD_PATTERN, required=False, help_text="a token of the gateway; without one the order waits in RESERVED"
+    )
+    request_id = serializers.CharField(required=False, max_length=255, help_text="instead of Idempotency-Key")
+
+    def to_order(self, *, user_id: str, currency: str) -> NewOrder:
+        """Return the validated body in the words of the service; raises `InvalidAmount`."""
+        data = self.validated_data
+        lines = tuple(
+            OrderLineRequest(
+                quantity=line["quantity"],
+                sku=line.get("sku", ""),
+                product_id=line.get("product_id"),
+                price_minor=_minor(line.get("price"), data.get("currency", currency)),
+            )
+            for line in data["items"]
+        )
+        return NewOrder(
+            lines=lines,
+            user_id=user_id,
+            email=data.get("email", ""),
+            currency=data.get("currency", ""),
+            shipping_address=data.get("shipping_address"),
+            payment_method=data.get("payment_method", ""),
+        )
+
+
+def _minor(price: str | None, currency: str) -> int | None:
+    return None if price is None else Money.parse(price, currency).minor
+
+
+class PaySerializer(StrictSerializer):
+    """The body of `POST /api/orders/{id}/pay`."""
+
+    payment_method = serializers.RegexField(METHOD_PATTERN, help_text="a token of the gateway")
+
+
+class CancelSerializer(StrictSerializer):
+    """The body of `POST /api/orders/{id}/cancel`; may be empty."""
+
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=500)
+
+
+class ItemSerializer(StrictSerializer):
+    """A line of an order."""
+
+    sku = serializers.CharField()
+    product_name = serializers.CharField()
+    quantity = serializers.IntegerField()
+    price = serializers.CharField()
+
+
+class PaymentSerializer(StrictSerializer):
+    """How the payment stands."""
+
+    status = serializers.CharField()
+    transaction_id = serializers.CharField(allow_null=True)
+
+
+class OrderSerializer(StrictSerializer):
+    """An order. `clientSecret` is there once, in the reply to its creation."""
+
+    id = serializers.UUIDField()
+    number = serializers.CharField()
+    status = serializers.ChoiceField(choices=Status.choices)
+    failure_code = serializers.CharField(allow_null=True)
+    failure_message = serializers.CharField(allow_null=True)
+    review_status = serializers.CharField(allow_null=True)
+    refund_status = serializers.CharField(allow_null=True)
+    items = ItemSerializer(many=True)
+    total_amount = serializers.CharField()
+    currency = serializers.CharField()
+    user_id = serializers.CharField(allow_null=True)
+    email = serializers.CharField(allow_null=True)
+    shipping_address = AddressSerializer(allow_null=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    reserved_until = serializers.DateTimeField(allow_null=True)
+    payment = PaymentSerializer(allow_null=True)
+    shipment = serializers.JSONField(allow_null=True)
+    saga_id = serializers.UUIDField()
+    links = serializers.DictField(child=serializers.CharField())
+    client_secret = serializers.CharField(required=False)
+
+
+class EntrySerializer(StrictSerializer):
+    """One attempt at a step of the saga."""
+
+    step = serializers.CharField()
+    direction = serializers.ChoiceField(choices=["forward", "compensating"])
+    status = serializers.CharField()
+    attempt = serializers.IntegerField()
+    message = serializers.CharField()
+    timestamp = serializers.DateTimeField()
+    duration_ms = serializers.IntegerField(allow_null=True)
+
+
+class SagaSerializer(StrictSerializer):
+    """The saga of an order, step by step."""
+
+    id = serializers.UUIDField()
+    order_id = serializers.UUIDField()
+    status = serializers.CharField()
+    current_step = serializers.SerializerMethodField()
+    started_at = serializers.DateTimeField()
+    completed_at = serializers.DateTimeField(allow_null=True)
+    history = EntrySerializer(many=True)
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_current_step(self, story: Any) -> str | None:
+        return story.current_step or None
+
+
+class OrderPageSerializer(serializers.Serializer[Any]):
+    """One page of orders."""
+
+    results = OrderSerializer(many=True, read_only=True)
+    next = serializers.URLField(read_only=True, allow_null=True)
+    previous = serializers.URLField(read_only=True, allow_null=True)
+
+
+def as_json(order: OrderView) -> dict[str, Any]:
+    """Write an order as `OrderSerializer` describes it. By hand: this is what every accepted order waits for."""
+    amount = order.total_minor, order.currency
+    return {
+        "id": str(order.id),
+        "number": order.number,
+        "status": str(order.status),
+        "failureCode": order.failure_code or None,
+        "failureMessage": order.failure_message or None,
+        "reviewStatus": order.review_status or None,
+        "refundStatus": order.refund_status or None,
+        "items": [
+            {
+                "sku": item.sku,
+                "productName": item.product_name,
+                "quantity": item.quantity,
+                "price": format_minor(item.price_minor, order.currency),
+            }
+            for item in order.items
+        ],
+        "totalAmount": format_minor(*amount),
+        "currency": order.currency,
+        "userId": order.user_id or None,
+        "email": order.email or None,
+        "shippingAddress": _address(order.shipping_address),
+        "createdAt": order.created_at.isoformat(),
+        "updatedAt": order.updated_at.isoformat(),
+        "reservedUntil": order.reserved_until.isoformat() if order.reserved_until else None,
+        "payment": (
+            {"status": order.payment.status, "transactionId": order.payment.transaction_id or None}
+            if order.payment
+            else None
+        ),
+        "shipment": None,
+        "sagaId": str(order.saga_id),
+        "links": _links(order.id, order.status),
+    }
+
+
+def _address(address: dict[str, Any] | None) -> dict[str, Any] | None:
+    if address is None:
+        return None
+    return {"postalCode" if key == "postal_code" else key: value for key, value in address.items()}
+
+
+def _links(order_id: UUID, status: str) -> dict[str, str]:
+    names = {"self": "api-order", "saga": "api-order-saga"}
+    if status in BEFORE_CONFIRMATION:
+        names["cancel"] = "api-order-cancel"
+    if status == Status.RESERVED:
+        names["pay"] = "api-order-pay"
+    return {relation: reverse(name, args=[order_id]) for relation, name in names.items()}

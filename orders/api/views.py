@@ -1,0 +1,193 @@
+"""The orders' endpoints. Each translates, makes one call of a service or selector, and answers."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotAuthenticated, PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from marketplace.idempotency import http as idempotency
+from marketplace.idempotency import services as once
+from marketplace.kernel.clock import database_now
+from marketplace.kernel.pagination import page
+from orders import access, selectors, services
+from orders.api.serializers import (
+    CancelSerializer,
+    NewOrderSerializer,
+    OrderPageSerializer,
+    OrderSerializer,
+    PaySerializer,
+    SagaSerializer,
+    as_json,
+)
+from orders.errors import UnknownOrder
+from orders.models import Status
+from orders.selectors import OrderView
+
+SECRET = OpenApiParameter("X-Order-Secret", str, OpenApiParameter.HEADER, description="a guest's key to this order")
+KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="1 to 255 printable characters")
+STATUS = OpenApiParameter("status", str, enum=Status.values)
+
+
+def _username(request: Request) -> str:
+    return str(request.user.get_username()) if request.user.is_authenticated else ""
+
+
+def _is_staff(request: Request) -> bool:
+    return bool(request.user.is_authenticated and request.user.is_staff)
+
+
+def _require_access(request: Request, order_id: UUID) -> None:
+    """Raise `UnknownOrder` unless the caller may see this order: to others it does not exist."""
+    allowed = access.may_see(
+        order_id=order_id,
+        owner=selectors.owner_of(order_id),
+        username=_username(request),
+        is_staff=_is_staff(request),
+        secret=request.headers.get("X-Order-Secret", ""),
+    )
+    if not allowed:
+        raise UnknownOrder
+
+
+def _show(orders: Sequence[OrderView]) -> Sequence[Any]:
+    return [as_json(order) for order in orders]
+
+
+def _page(request: Request, *, user_id: str | None) -> Response:
+    status = request.query_params.get("status")
+    read = partial(_read, user_id=user_id, status=status if status in Status.values else None)
+    return page(request, read=read, key=lambda order: str(order.id), show=_show)
+
+
+def _read(window: Any, *, user_id: str | None, status: str | None) -> Sequence[OrderView]:
+    return selectors.orders(window=window, user_id=user_id, status=status)
+
+
+class OrderList(APIView):
+    """One's own orders; staff see all."""
+
+    @extend_schema(operation_id="listOrders", tags=["orders"], parameters=[STATUS], responses=OrderPageSerializer)
+    def get(self, request: Request) -> Response:
+        """List orders, the newest first."""
+        if not request.user.is_authenticated:
+            raise NotAuthenticated
+        return _page(request, user_id=None if _is_staff(request) else _username(request))
+
+    @extend_schema(
+        operation_id="placeOrder",
+        tags=["orders"],
+        parameters=[KEY],
+        request=NewOrderSerializer,
+        responses={201: OrderSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Place an order. Its saga starts at once; follow `links.saga` to see it unfold."""
+        body = NewOrderSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        order = body.to_order(user_id=self._buyer(request, body.validated_data), currency=settings.CURRENCY)
+        now = database_now()
+
+        def work() -> once.Answer:
+            view = services.place(order, now=now)
+            content = as_json(view)
+            return once.Answer(status=201, body=content, headers={"Location": content["links"]["self"]})
+
+        return idempotency.respond(request, route="POST /api/orders", now=now, work=work, present=_with_secret)
+
+    def _buyer(self, request: Request, data: dict[str, Any]) -> str:
+        """For whom the order is: oneself, or anybody for staff."""
+        wanted = data.get("user_id", "")
+        if not wanted or wanted == _username(request) or _is_staff(request):
+            return wanted or _username(request)
+        if not request.user.is_authenticated:
+            raise NotAuthenticated
+        raise PermissionDenied
+
+
+def _with_secret(body: dict[str, Any]) -> dict[str, Any]:
+    """Add the secret to a guest's new order; it is derived, so that it lies in no store."""
+    return {**body, "clientSecret": access.client_secret(UUID(body["id"]))}
+
+
+class OrdersOfUser(APIView):
+    """The orders of one user."""
+
+    @extend_schema(operation_id="listOrdersOfUser", tags=["orders"], parameters=[STATUS], responses=OrderPageSerializer)
+    def get(self, request: Request, user_id: str) -> Response:
+        """List a user's orders, the newest first: one's own, or anybody's for staff."""
+        if not request.user.is_authenticated:
+            raise NotAuthenticated
+        if user_id != _username(request) and not _is_staff(request):
+            raise PermissionDenied
+        return _page(request, user_id=user_id)
+
+
+class OrderDetail(APIView):
+    """One order."""
+
+    @extend_schema(operation_id="getOrder", tags=["orders"], parameters=[SECRET], responses=OrderSerializer)
+    def get(self, request: Request, order_id: UUID) -> Response:
+        """Get an order as it is now."""
+        _require_access(request, order_id)
+        return Response(as_json(selectors.order(order_id)))
+
+
+class OrderSaga(APIView):
+    """The saga of an order."""
+
+    @extend_schema(operation_id="getOrderSaga", tags=["orders"], parameters=[SECRET], responses=SagaSerializer)
+    def get(self, request: Request, order_id: UUID) -> Response:
+        """Get every step that was taken for this order, or is being taken now."""
+        _require_access(request, order_id)
+        return Response(SagaSerializer(selectors.saga_of(order_id)).data)
+
+
+class OrderPay(APIView):
+    """Paying later."""
+
+    @extend_schema(
+        operation_id="payOrder",
+        tags=["orders"],
+        parameters=[SECRET],
+        request=PaySerializer,
+        responses={202: OrderSerializer},
+    )
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Pay an order that waits in RESERVED. Asking twice pays once."""
+        _require_access(request, order_id)
+        body = PaySerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        view = services.pay(order_id, method=body.validated_data["payment_method"], now=database_now())
+        return Response(as_json(view), status=202)
+
+
+class OrderCancel(APIView):
+    """Changing one's mind."""
+
+    @extend_schema(
+        operation_id="cancelOrder",
+        tags=["orders"],
+        parameters=[SECRET],
+        request=CancelSerializer,
+        responses={200: OrderSerializer, 202: OrderSerializer},
+    )
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Cancel an order: 202 while what was done is being undone, 200 once it is cancelled."""
+        _require_access(request, order_id)
+        body = CancelSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        owner = selectors.owner_of(order_id)
+        result = services.cancel(
+            order_id,
+            actor=_username(request),
+            by_staff=_is_staff(request) and owner != _username(request),
+            reason=body.validated_data.get("reason", ""),
+        )
+        return Response(as_json(result.order), status=202 if result.pending else 200)

@@ -1,0 +1,102 @@
+"""The desk: what one transaction has in hand of the orders whose sagas it moves.
+
+The orders come onto the desk together (two queries), the handlers change them in memory through their state machine,
+and everything goes back together: one update of the orders, one insert of timeline entries, one append of events.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from marketplace.outbox.services import Event, append
+
+from inventory.services import Line
+from marketplace.kernel import bulk
+from marketplace.sagas.definition import Workspace
+from marketplace.sagas.ticket import Ticket
+from orders import events
+from orders.models import Order, OrderLine, TimelineEntry
+
+SAGA = "saga"  # who, on the timeline, when no person is behind a change
+
+
+_CHANGED = (
+    "status", "failure_code", "failure_message", "failure_detail", "refund_status", "payment_method", "transaction_id",
+    "reserved_until",
+)  # fmt: skip
+
+
+class OpenOrder:
+    """An order on the desk, with its lines, and what happened to it in this transaction."""
+
+    __slots__ = ("events", "lines", "loaded", "order", "timeline")
+
+    def __init__(self, order: Order, lines: tuple[OrderLine, ...]) -> None:
+        self.order = order
+        self.lines = lines
+        self.loaded = self.state
+        self.events: list[Event] = []
+        self.timeline: list[tuple[str, str, str, str]] = []
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """What handlers may change of an order, in the order of `_CHANGED`."""
+        return tuple(getattr(self.order, name) for name in _CHANGED)
+
+    @property
+    def stock_lines(self) -> tuple[Line, ...]:
+        """The lines in the vault's own words."""
+        return tuple(Line(line.sku, line.quantity) for line in self.lines)
+
+    def change(self, trigger: str, why: str, *, who: str = SAGA, **arguments: Any) -> None:
+        """Fire the state machine's `trigger`; raises `TransitionNotAllowed`. `why` goes onto the timeline."""
+        before = self.order.status
+        getattr(self.order, trigger)(**arguments)
+        self.timeline.append((before, self.order.status, who, why))
+
+    def tell(self, event_type: str, **data: Any) -> None:
+        """Publish `event_type` about this order, after those already told."""
+        self.events.append(events.about(self.order, event_type, data))
+
+
+class Desk(Workspace):
+    """The workspace of every saga about an order. Writing is safe because only an order's saga changes it, and the
+    saga's row is locked for as long as the order is on the desk."""
+
+    def __init__(self) -> None:
+        self._open: list[OpenOrder] = []
+
+    def open(self, tickets: Sequence[Ticket], *, now: datetime) -> None:
+        """Load the orders and lines of `tickets`; raises `Order.DoesNotExist` if one is missing."""
+        wanted = [ticket for ticket in tickets if ticket.subject is None]
+        ids = [ticket.subject_id for ticket in wanted]
+        orders = Order.objects.in_bulk(ids)
+        lines: dict[Any, list[OrderLine]] = {}
+        for line in OrderLine.objects.filter(order_id__in=ids).order_by("position"):
+            lines.setdefault(line.order_id, []).append(line)
+        for ticket in wanted:
+            order = orders.get(ticket.subject_id)
+            if order is None:
+                raise Order.DoesNotExist(f"saga {ticket.id} is about order {ticket.subject_id}, which does not exist")
+            ticket.subject = OpenOrder(order, tuple(lines.get(order.pk, ())))
+            self._open.append(ticket.subject)
+
+    def moved(self, ticket: Ticket, status: str, *, now: datetime) -> None:
+        """Publish the saga's own events."""
+        event_type = events.OF_SAGA_STATUS.get(status)
+        if event_type:
+            ticket.subject.tell(event_type, saga_status=status, cause=ticket.cause.code if ticket.cause else "")
+
+    def close(self, *, now: datetime) -> None:
+        """Write back what changed, and publish."""
+        changed = [opened for opened in self._open if opened.state != opened.loaded]
+        rows = [(opened.order.id, *opened.state, now) for opened in changed]
+        written = bulk.update(Order, "id", (*_CHANGED, "updated_at"), rows)
+        if len(written) != len(changed):
+            raise RuntimeError(f"{len(changed) - len(written)} orders have vanished from under their sagas")
+        bulk.insert(
+            TimelineEntry,
+            ("order", "from_status", "to_status", "who", "why", "at"),
+            [(opened.order.id, *entry, now) for opened in self._open for entry in opened.timeline],
+        )
+        append([event for opened in self._open for event in opened.events], now=now)

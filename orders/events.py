@@ -1,0 +1,40 @@
+"""What the world is told about an order: the events of the design, with data that needs no second look."""
+
+from typing import Any, Final
+
+from marketplace.outbox.services import Event
+
+from marketplace.kernel.money import format_minor
+from marketplace.kernel.naming import camel_keys
+from orders.models import Order
+
+OF_SAGA_STATUS: Final = {
+    "STARTED": "SAGA_STARTED",
+    "COMPLETED": "SAGA_COMPLETED",
+    "FAILED": "SAGA_FAILED",
+    "COMPENSATING": "SAGA_COMPENSATING",
+    "COMPENSATED": "SAGA_COMPENSATED",
+    "NEEDS_ATTENTION": "SAGA_NEEDS_ATTENTION",
+}
+
+_TOPIC_OF_PREFIX: Final = {
+    "ORDER": "order-events",
+    "INVENTORY": "inventory-events",
+    "PAYMENT": "payment-events",
+    "SAGA": "saga-events",
+}
+
+
+def about(order: Order, event_type: str, data: dict[str, Any]) -> Event:
+    """Make the event `event_type` about `order` as it is now; `data` (snake_case) joins what every event carries."""
+    body = {
+        "order_id": str(order.id),
+        "number": order.number,
+        "status": order.status,
+        "total_amount": format_minor(order.total_minor, order.currency),
+        "currency": order.currency,
+        "user_id": order.user_id or None,
+        **data,
+    }
+    topic = _TOPIC_OF_PREFIX[event_type.split("_", 1)[0]]
+    return Event(topic=topic, type=event_type, saga_id=order.saga_id, subject_id=order.id, data=camel_keys(body))  # type: ignore[arg-type]

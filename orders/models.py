@@ -1,0 +1,148 @@
+"""The order, its lines and its timeline.
+
+The order's status is a state machine (django-fsm). Its transitions are pure: they change the object and nothing else.
+Only a saga calls them, through `orders.desk`, which writes the result back and puts each change onto the timeline.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django_fsm import FSMField, transition
+
+from marketplace.kernel.ids import new_id
+
+
+class Status(models.TextChoices):
+    CREATED = "CREATED"
+    RESERVED = "RESERVED"
+    PAYMENT_PENDING = "PAYMENT_PENDING"
+    PAID = "PAID"
+    CONFIRMED = "CONFIRMED"
+    SHIPPED = "SHIPPED"
+    IN_TRANSIT = "IN_TRANSIT"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"  # the buyer wanted it and couldn't have it
+    CANCELLED = "CANCELLED"  # the buyer, staff or time decided to stop
+
+
+BEFORE_CONFIRMATION = (Status.CREATED, Status.RESERVED, Status.PAYMENT_PENDING, Status.PAID)
+BEFORE_SHIPPING = (*BEFORE_CONFIRMATION, Status.CONFIRMED)
+ENDED = frozenset({Status.DELIVERED, Status.FAILED, Status.CANCELLED})
+
+
+class Order(models.Model):
+    """What a buyer wants, and how far it has come."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    number = models.CharField(max_length=20, unique=True)
+    status = FSMField(max_length=16, choices=Status, default=Status.CREATED, protected=True)
+    failure_code = models.CharField(max_length=40, blank=True)
+    failure_message = models.TextField(blank=True, help_text="for the buyer, in plain words")
+    failure_detail = models.JSONField(default=dict, blank=True)
+    review_status = models.CharField(max_length=16, blank=True)
+    refund_status = models.CharField(max_length=16, blank=True)
+    user_id = models.CharField(max_length=150, blank=True, help_text="the buyer's username; empty for a guest")
+    email = models.EmailField(blank=True)
+    shipping_address = models.JSONField(null=True, blank=True)
+    currency = models.CharField(max_length=3)
+    total_minor = models.BigIntegerField(help_text="in the currency's minor units")
+    payment_method = models.CharField(max_length=100, blank=True)
+    transaction_id = models.CharField(max_length=100, blank=True, help_text="the gateway's id of the payment")
+    saga_id = models.UUIDField(unique=True)
+    reserved_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(name="orders_total_not_negative", condition=Q(total_minor__gte=0)),
+            models.CheckConstraint(name="orders_status_known", condition=Q(status__in=Status.values)),
+            models.CheckConstraint(
+                name="orders_failure_has_a_code",
+                condition=~Q(status__in=["FAILED", "CANCELLED"]) | ~Q(failure_code=""),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["user_id", "-id"], name="orders_of_user", condition=~Q(user_id="")),
+            models.Index(fields=["-created_at"], name="orders_newest"),
+            models.Index(fields=["status", "-created_at"], name="orders_by_status"),
+        ]
+
+    def __str__(self) -> str:
+        return self.number
+
+    @transition(field=status, source=Status.CREATED, target=Status.RESERVED)
+    def reserve(self, *, until: datetime) -> None:
+        """The units are held until `until`."""
+        self.reserved_until = until
+
+    @transition(field=status, source=Status.RESERVED, target=Status.PAYMENT_PENDING)
+    def await_payment(self, *, until: datetime) -> None:
+        """The gateway is being asked; the hold is kept until `until`, so that it can't lapse meanwhile."""
+        self.reserved_until = until
+
+    @transition(field=status, source=Status.PAYMENT_PENDING, target=Status.PAID)
+    def pay(self, *, transaction_id: str) -> None:
+        """The gateway has authorized the amount under `transaction_id`."""
+        self.transaction_id = transaction_id
+
+    @transition(field=status, source=Status.PAID, target=Status.CONFIRMED)
+    def confirm(self) -> None:
+        """The money is captured and the units are sold: the order stands."""
+        self.reserved_until = None
+
+    @transition(field=status, source=BEFORE_SHIPPING, target=Status.FAILED)
+    def fail(self, *, code: str, message: str, detail: dict[str, Any] | None = None) -> None:
+        """The buyer can't have it, because of `code`; `message` says so in plain words."""
+        self._end(code, message, detail)
+
+    @transition(field=status, source=BEFORE_SHIPPING, target=Status.CANCELLED)
+    def cancel(self, *, code: str, message: str, detail: dict[str, Any] | None = None) -> None:
+        """The buyer, staff or time decided to stop."""
+        self._end(code, message, detail)
+
+    def _end(self, code: str, message: str, detail: dict[str, Any] | None) -> None:
+        self.failure_code, self.failure_message, self.failure_detail = code, message, detail or {}
+        self.reserved_until = None
+
+
+class OrderLine(models.Model):
+    """So many units of one product, at the price of the moment of the order."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
+    position = models.PositiveSmallIntegerField()
+    sku = models.CharField(max_length=64)
+    product_name = models.CharField(max_length=200)
+    quantity = models.PositiveIntegerField()
+    price_minor = models.BigIntegerField(help_text="per unit, in the currency's minor units")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["order", "sku"], name="orders_line_once_per_sku"),
+            models.CheckConstraint(name="orders_line_quantity_positive", condition=Q(quantity__gt=0)),
+            models.CheckConstraint(name="orders_line_price_not_negative", condition=Q(price_minor__gte=0)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} x {self.sku}"
+
+
+class TimelineEntry(models.Model):
+    """One change of an order's status: who, when, why. Append-only."""
+
+    id = models.BigAutoField(primary_key=True)
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="timeline")
+    from_status = models.CharField(max_length=16, blank=True)
+    to_status = models.CharField(max_length=16)
+    who = models.CharField(max_length=150)
+    why = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "timeline entries"
+
+    def __str__(self) -> str:
+        return f"{self.from_status} → {self.to_status}"

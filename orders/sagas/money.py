@@ -1,0 +1,163 @@
+"""The saga's dealings with the cashier.
+
+Each of the four calls to the gateway is prepared in our transaction (the attempt and its key are written), sent outside
+of any, and recorded in the next. The two undos go by the key of what they undo alone: they work although its answer
+was lost, and do nothing where nothing happened.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from inventory import services as inventory
+from marketplace.kernel.money import format_minor
+from marketplace.sagas.outcomes import Done, Outcome, Parked, Ready, Refused, Retry, Unknown
+from marketplace.sagas.ticket import Ticket
+from orders.desk import OpenOrder
+from payments import services as payments
+from payments.gateways.base import Outcome as Verdict
+from payments.gateways.base import Reply
+from payments.services import GatewayCall, NewPayment, PaymentView
+
+HOLD_MARGIN = timedelta(minutes=5)  # beyond the saga's own deadline: for the undoing, should it come to that
+
+
+def method_is_known(ticket: Ticket) -> bool:
+    """Whether the order came with a payment method, as Buy Now does."""
+    return bool(ticket.subject.order.payment_method)
+
+
+def choose_method(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
+    """Take in the method by which the buyer now pays."""
+    for ticket in tickets:
+        ticket.subject.order.payment_method = (ticket.signal or {})["method"]
+    return [Done(message="The buyer pays.") for _ in tickets]
+
+
+class _Operation:
+    """What the four calls have in common."""
+
+    name = ""
+
+    def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
+        """Write the attempts. Where there is nothing to do, the step is done without a call."""
+        calls = payments.begin(
+            self.name,
+            [ticket.subject_id for ticket in tickets],
+            keys=[ticket.key for ticket in tickets],
+            numbers=[ticket.attempt for ticket in tickets],
+            now=now,
+        )
+        return [Done(message=self.nothing) if call is None else Ready(call) for call in calls]
+
+    nothing = "There is nothing to do."
+
+    def send(self, request: GatewayCall) -> tuple[GatewayCall, Reply]:
+        """Make the call, outside of any transaction."""
+        return request, payments.send(request)
+
+    def record(self, tickets: Sequence[Ticket], replies: Sequence[Any], *, now: datetime) -> Sequence[Outcome]:
+        """Write down what the gateway said, and say what it means for the saga."""
+        answers = [reply for reply in replies if not isinstance(reply, Unknown)]
+        views = {view.reference_id: view for view in payments.record(answers, now=now)}
+        return [
+            reply if isinstance(reply, Unknown) else self._outcome(ticket.subject, reply[1], views[ticket.subject_id])
+            for ticket, reply in zip(tickets, replies, strict=True)
+        ]
+
+    def _outcome(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        if reply.outcome is Verdict.DONE:
+            return self.done(opened, reply, view)
+        if reply.outcome is Verdict.REFUSED:
+            return self.refused(opened, reply, view)
+        why = reply.message or reply.code or "The gateway did not answer."
+        return Retry(why) if reply.nothing_happened else Unknown(why)
+
+    def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        raise NotImplementedError
+
+    def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        raise NotImplementedError
+
+
+class _Authorize(_Operation):
+    name = "AUTHORIZE"
+
+    def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
+        """Extend the holds so that they can't lapse meanwhile, open the payments, write the attempts."""
+        until = now + timedelta(seconds=settings.SAGA_TIMEOUT_SECONDS) + HOLD_MARGIN
+        held = inventory.extend([ticket.subject_id for ticket in tickets], until=until)
+        asked = [ticket for ticket in tickets if ticket.subject_id in held]
+        for ticket in asked:
+            if ticket.subject.order.status == "RESERVED":
+                ticket.subject.change("await_payment", "Asking the payment provider.", until=until)
+        orders = [ticket.subject.order for ticket in asked]
+        payments.open([NewPayment(o.id, o.payment_method, o.total_minor, o.currency) for o in orders], now=now)
+        ready = iter(super().prepare(asked, now=now))
+        lost = Parked("The units are no longer held for this order, although its saga is alive.")
+        return [next(ready) if ticket.subject_id in held else lost for ticket in tickets]
+
+    def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        opened.change("pay", "The payment provider has authorized the amount.", transaction_id=view.gateway_reference)
+        opened.tell("PAYMENT_AUTHORIZED", payment_id=view.id, transaction_id=view.gateway_reference)
+        opened.tell("ORDER_PAID", transaction_id=view.gateway_reference)
+        return Done(message=f"{_amount(view)} authorized.")
+
+    def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        opened.tell("PAYMENT_DECLINED", payment_id=view.id, reason=reply.code)
+        return _declined(reply, "The card was declined.")
+
+
+class _Capture(_Operation):
+    name = "CAPTURE"
+
+    def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        opened.tell("PAYMENT_CAPTURED", payment_id=view.id, amount=_amount(view))
+        return Done(message=f"{_amount(view)} captured.")
+
+    def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        opened.tell("PAYMENT_DECLINED", payment_id=view.id, reason=reply.code)
+        return _declined(reply, "The payment could not be completed.")
+
+
+class _Void(_Operation):
+    name = "VOID"
+    nothing = "Nothing was authorized, so there is nothing to void."
+
+    def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        if reply.code == "nothing_to_void":
+            return Done(message=self.nothing)
+        opened.tell("PAYMENT_VOIDED", payment_id=view.id)
+        return Done(message="The authorization is voided; no money was taken.")
+
+    def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        return Refused(reply.code or "void_refused", reply.message or "The gateway refuses to void.")
+
+
+class _Refund(_Operation):
+    name = "REFUND"
+    nothing = "Nothing was captured, so there is nothing to refund."
+
+    def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        if reply.code == "nothing_to_refund":
+            return Done(message=self.nothing)
+        opened.order.refund_status = "REFUNDED"
+        opened.tell("PAYMENT_REFUNDED", payment_id=view.id, amount=format_minor(view.refunded_minor, view.currency))
+        return Done(message=f"{format_minor(view.refunded_minor, view.currency)} {view.currency} refunded.")
+
+    def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        return Refused(reply.code or "refund_refused", reply.message or "The gateway refuses to refund.")
+
+
+def _declined(reply: Reply, default: str) -> Refused:
+    message = reply.message or default
+    return Refused("payment_declined", message, {"reason": reply.code, "message": message})
+
+
+def _amount(view: PaymentView) -> str:
+    return f"{format_minor(view.amount_minor, view.currency)} {view.currency}"
+
+
+authorize, capture, void, refund = _Authorize(), _Capture(), _Void(), _Refund()

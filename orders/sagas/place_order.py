@@ -1,0 +1,37 @@
+"""Buy Now, from the basket to the confirmed order."""
+
+from marketplace.sagas.definition import Call, Cancel, RetryPolicy, Saga, Step, Wait
+from orders.desk import Desk
+from orders.sagas import closing, money, risk, stock
+
+GATEWAY = RetryPolicy(
+    spent="compensate", code="payment_timeout", message="The payment provider did not answer in time."
+)
+
+
+class PlaceOrder(Saga):
+    """Turn a basket into a confirmed order, or leave the buyer uncharged and the stock untouched.
+
+    An order that comes with a payment method never stops at the wait. A buyer or staff may stop it at any time before
+    it is confirmed; whatever was done by then is undone, in reverse order.
+    """
+
+    name, version = "place_order", 1
+    workspace = Desk
+    steps = (
+        Step("validate_inventory", do=stock.validate, queue="inventory"),
+        Step("reserve_inventory", do=stock.reserve, undo=stock.release, queue="inventory"),
+        Wait(
+            "payment_request",
+            unless=money.method_is_known,
+            receive=money.choose_method,
+            until=stock.reserved_until,
+            otherwise=Cancel("reservation_expired"),
+        ),
+        Call("authorize_payment", do=money.authorize, undo=money.void, retry=GATEWAY, queue="payments"),
+        Step("check_fraud", do=risk.check),
+        Call("capture_payment", do=money.capture, undo=money.refund, retry=GATEWAY, queue="payments"),
+        Step("confirm_order", do=stock.sell_and_confirm),
+    )
+    stops = {"cancel": Cancel("cancelled_by_buyer")}
+    closing = staticmethod(closing.close_order)

@@ -1,0 +1,97 @@
+"""The saga's dealings with the vault."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from inventory import services as inventory
+from inventory.services import HoldRequest, HoldResult, Line
+from marketplace.sagas.outcomes import Done, Outcome, Parked, Refused
+from marketplace.sagas.ticket import Ticket
+from orders.desk import OpenOrder
+
+
+def _requests(tickets: Sequence[Ticket], expires_at: datetime) -> list[HoldRequest]:
+    return [HoldRequest(ticket.subject.order.id, ticket.subject.stock_lines, expires_at) for ticket in tickets]
+
+
+def _items(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    return [{"sku": line.sku, "quantity": line.quantity} for line in lines]
+
+
+def validate(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
+    """Refuse at once what can't be had. A hint only, without a lock: `reserve` decides."""
+    return [_validated(t, result) for t, result in zip(tickets, inventory.check(_requests(tickets, now)), strict=True)]
+
+
+def _validated(ticket: Ticket, result: HoldResult) -> Outcome:
+    return Done(message="Everything is in stock.") if result.held else _short(ticket.subject, result)
+
+
+def reserve(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
+    """Hold the units of every order that fits, for RESERVATION_TTL_SECONDS; the oldest saga first."""
+    until = now + timedelta(seconds=settings.RESERVATION_TTL_SECONDS)
+    results = inventory.reserve(_requests(tickets, until), now=now)
+    return [_reserved(ticket.subject, result, until) for ticket, result in zip(tickets, results, strict=True)]
+
+
+def _reserved(opened: OpenOrder, result: HoldResult, until: datetime) -> Outcome:
+    if not result.held:
+        return _short(opened, result)
+    units = sum(line.quantity for line in opened.lines)
+    opened.change("reserve", f"{units} unit{'s' * (units != 1)} held until {until:%H:%M:%S} UTC.", until=until)
+    opened.tell("INVENTORY_RESERVED", items=_items(opened.stock_lines), expires_at=until)
+    opened.tell("ORDER_RESERVED", reserved_until=until)
+    return Done(message=f"{units} unit{'s' * (units != 1)} held.")
+
+
+def _short(opened: OpenOrder, result: HoldResult) -> Outcome:
+    names = {line.sku: line.product_name for line in opened.lines}
+    shortages = [
+        {"sku": short.sku, "name": names.get(short.sku, short.sku), "asked": short.asked, "available": short.available}
+        for short in result.shortages
+    ]
+    opened.tell("INVENTORY_REJECTED", shortages=shortages)
+    return Refused("out_of_stock", "Out of stock.", {"shortages": shortages})
+
+
+def release(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
+    """Give the held units back; safe where nothing was held. A hold that ran out is on record as EXPIRED."""
+    expired = [t for t in tickets if t.cause is not None and t.cause.code == "reservation_expired"]
+    others = [t for t in tickets if t not in expired]
+    released: Mapping[Any, tuple[Line, ...]] = {
+        **(inventory.expire([t.subject_id for t in expired], now=now) if expired else {}),
+        **(inventory.release([t.subject_id for t in others], now=now) if others else {}),
+    }
+    return [_released(ticket.subject, released.get(ticket.subject_id, ())) for ticket in tickets]
+
+
+def _released(opened: OpenOrder, lines: tuple[Line, ...]) -> Outcome:
+    if not lines:
+        return Done(message="Nothing was held.")
+    opened.tell("INVENTORY_RELEASED", items=_items(lines))
+    units = sum(line.quantity for line in lines)
+    return Done(message=f"{units} unit{'s' * (units != 1)} put back.")
+
+
+def reserved_until(ticket: Ticket) -> datetime:
+    """When the hold of this order ends, and with it the time to pay."""
+    until: datetime = ticket.subject.order.reserved_until
+    return until
+
+
+def sell_and_confirm(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
+    """Take the units out of stock and confirm the orders, in one transaction."""
+    sold = inventory.commit([ticket.subject_id for ticket in tickets], now=now)
+    return [_confirmed(ticket.subject, sold=ticket.subject_id in sold) for ticket in tickets]
+
+
+def _confirmed(opened: OpenOrder, *, sold: bool) -> Outcome:
+    if not sold:
+        return Parked("The payment is captured, but the units are no longer held for this order.")
+    opened.change("confirm", "Payment captured, units sold.")
+    opened.tell("INVENTORY_COMMITTED", items=_items(opened.stock_lines))
+    opened.tell("ORDER_CONFIRMED", items=_items(opened.stock_lines))
+    return Done(message="The order stands.")

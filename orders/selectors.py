@@ -1,0 +1,187 @@
+"""Reading orders: for the API, the storefront, the admin and the commands."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from inventory.selectors import ProductView
+from marketplace.kernel.money import format_minor
+from marketplace.kernel.pagination import Window
+from marketplace.sagas import selectors as sagas
+from marketplace.sagas.selectors import Entry as HistoryLine
+from marketplace.sagas.selectors import Story
+from orders.errors import UnknownOrder
+from orders.models import Order, OrderLine
+from payments import selectors as payments
+
+
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    """One line of an order."""
+
+    sku: str
+    product_name: str
+    quantity: int
+    price_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSummary:
+    """How the payment of an order stands; `transaction_id` is the gateway's."""
+
+    status: str
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order as the rest of the system sees it."""
+
+    id: UUID
+    number: str
+    status: str
+    failure_code: str
+    failure_message: str
+    failure_detail: dict[str, Any]
+    review_status: str
+    refund_status: str
+    items: tuple[ItemView, ...]
+    total_minor: int
+    currency: str
+    user_id: str
+    email: str
+    shipping_address: dict[str, Any] | None
+    payment_method: str
+    created_at: datetime
+    updated_at: datetime
+    reserved_until: datetime | None
+    payment: PaymentSummary | None
+    saga_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineView:
+    """One change of status."""
+
+    from_status: str
+    to_status: str
+    who: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SagaStory:
+    """The saga of an order, step by step."""
+
+    id: UUID
+    order_id: UUID
+    status: str
+    current_step: str
+    started_at: datetime
+    completed_at: datetime | None
+    attention: str
+    history: tuple[HistoryLine, ...]
+
+
+def amount(product: ProductView) -> str:
+    """A product's price as the API writes it."""
+    return format_minor(product.price_minor, product.currency)
+
+
+def view(row: Order, lines: Sequence[OrderLine], *, payment: PaymentSummary | None) -> OrderView:
+    """Make the view of a loaded order."""
+    return OrderView(
+        id=row.id,
+        number=row.number,
+        status=row.status,
+        failure_code=row.failure_code,
+        failure_message=row.failure_message,
+        failure_detail=row.failure_detail,
+        review_status=row.review_status,
+        refund_status=row.refund_status,
+        items=tuple(ItemView(line.sku, line.product_name, line.quantity, line.price_minor) for line in lines),
+        total_minor=row.total_minor,
+        currency=row.currency,
+        user_id=row.user_id,
+        email=row.email,
+        shipping_address=row.shipping_address,
+        payment_method=row.payment_method,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        reserved_until=row.reserved_until,
+        payment=payment,
+        saga_id=row.saga_id,
+    )
+
+
+def _views(rows: Sequence[Order]) -> list[OrderView]:
+    ids = [row.id for row in rows]
+    paid = payments.payments_of(ids) if ids else {}
+    summaries = {key: PaymentSummary(one.status, one.gateway_reference) for key, one in paid.items()}
+    lines: dict[UUID, list[OrderLine]] = {}
+    for line in OrderLine.objects.filter(order_id__in=ids).order_by("position"):
+        lines.setdefault(line.order_id, []).append(line)
+    return [view(row, lines.get(row.id, []), payment=summaries.get(row.id)) for row in rows]
+
+
+def order(order_id: UUID) -> OrderView:
+    """Return one order; raises `UnknownOrder`."""
+    row = Order.objects.filter(pk=order_id).first()
+    if row is None:
+        raise UnknownOrder
+    return _views([row])[0]
+
+
+def owner_of(order_id: UUID) -> str:
+    """The username of an order's buyer, empty for a guest; raises `UnknownOrder`."""
+    owner = Order.objects.filter(pk=order_id).values_list("user_id", flat=True).first()
+    if owner is None:
+        raise UnknownOrder
+    return str(owner)
+
+
+def orders(*, window: Window, user_id: str | None = None, status: str | None = None) -> list[OrderView]:
+    """Return orders, the newest first (or back from `window.position` if it is `backwards`, the nearest first)."""
+    rows = Order.objects.all()
+    if user_id is not None:
+        rows = rows.filter(user_id=user_id)
+    if status is not None:
+        rows = rows.filter(status=status)
+    if window.position is not None:
+        rows = rows.filter(id__gt=window.position) if window.backwards else rows.filter(id__lt=window.position)
+    return _views(list(rows.order_by("id" if window.backwards else "-id")[: window.limit]))
+
+
+def timeline(order_id: UUID) -> list[TimelineView]:
+    """Return every change of an order's status, the first one first; raises `UnknownOrder`."""
+    row = Order.objects.filter(pk=order_id).first()
+    if row is None:
+        raise UnknownOrder
+    entries = row.timeline.order_by("id")
+    return [TimelineView(e.from_status, e.to_status, e.who, e.why, e.at) for e in entries]
+
+
+def saga_of(order_id: UUID) -> SagaStory:
+    """Return the saga that places this order; raises `UnknownOrder`."""
+    saga_id = Order.objects.filter(pk=order_id).values_list("saga_id", flat=True).first()
+    if saga_id is None:
+        raise UnknownOrder
+    story: Story = sagas.story(saga_id)
+    return SagaStory(
+        id=story.id,
+        order_id=order_id,
+        status=story.status,
+        current_step=story.current_step,
+        started_at=story.started_at,
+        completed_at=story.completed_at,
+        attention=story.attention,
+        history=story.history,
+    )
+
+
+def with_live_saga(order_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these orders have a saga that is not over."""
+    return sagas.live_subjects(list(order_ids))
