@@ -1,0 +1,115 @@
+"""What every payment gateway can do for us. Knows no HTTP, no HTML and no Django.
+
+A call has one of three outcomes. DONE and REFUSED are final: the gateway has spoken. UNKNOWN means that nobody here
+knows, and it is never treated as a failure: the same key is sent again, which a gateway answers with what it did the
+first time, or the charge is looked up by `find`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from marketplace.kernel.errors import Unavailable
+
+
+class Outcome(StrEnum):
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+    UNKNOWN = "UNKNOWN"
+
+
+class ChargeStatus(StrEnum):
+    """What a gateway may believe about a charge. A declined authorization is no charge."""
+
+    AUTHORIZED = "AUTHORIZED"
+    CAPTURED = "CAPTURED"
+    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
+    REFUNDED = "REFUNDED"
+    VOIDED = "VOIDED"
+
+
+class GatewayUnavailable(Unavailable):
+    """The payment gateway is not answering."""
+
+    code = "gateway_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A gateway's answer to one call.
+
+    `reference` is the gateway's own id of what it did; `code` a stable word for why not, or for what was special;
+    `message` a sentence for people. `amount_minor` is what the gateway says it authorized, captured or refunded, in
+    minor units, where it says so.
+
+    `nothing_happened` goes with UNKNOWN: this very call changed nothing for certain (it never arrived, or was turned
+    away at the door). An *earlier* call with the same key may have.
+    """
+
+    outcome: Outcome
+    reference: str = ""
+    code: str = ""
+    message: str = ""
+    nothing_happened: bool = False
+    amount_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What the gateway believes about one authorization. `key` is the idempotency key it was asked for with."""
+
+    key: str
+    reference: str
+    status: ChargeStatus
+    amount_minor: int
+    currency: str
+    captured_minor: int
+    refunded_minor: int
+    created_at: datetime
+
+
+class Gateway(Protocol):
+    """A payment gateway. Its methods are called outside any transaction, from many threads at once.
+
+    Every `key` is an idempotency key (1 to 255 printable ASCII characters): the same call with the same key is done
+    once, however often it is sent. The four that move money never raise for what a network or a gateway can do; they
+    answer UNKNOWN. Amounts are minor units of `currency` (ISO 4217, upper case).
+    """
+
+    name: str
+
+    def authorize(
+        self, *, key: str, amount_minor: int, currency: str, method: str, metadata: Mapping[str, str]
+    ) -> Reply:
+        """Hold `amount_minor` on `method` (a token, never card data). REFUSED: declined, nothing is held."""
+        ...
+
+    def capture(self, *, key: str, authorization_key: str, reference: str, amount_minor: int) -> Reply:
+        """Take what was held, once; `reference` is the one that the authorization was answered with, if known."""
+        ...
+
+    def void(self, *, key: str, authorization_key: str) -> Reply:
+        """Let go of what was held, by the authorization's own key alone.
+
+        DONE with code `nothing_to_void` when the authorization was refused or never arrived; one that arrives later
+        is then refused. What has been captured is REFUSED with code `already_captured`.
+        """
+        ...
+
+    def refund(self, *, key: str, authorization_key: str, amount_minor: int | None) -> Reply:
+        """Give back `amount_minor` of what was captured, or with None all that is left of it.
+
+        `Reply.amount_minor` says how much. DONE with code `nothing_to_refund` when nothing was captured or nothing is
+        left. That answer is not final for its key: if a capture comes in later, the same key refunds it.
+        """
+        ...
+
+    def find(self, *, authorization_key: str) -> Charge | None:
+        """Return the charge that was authorized with this key, or None. Raises `GatewayUnavailable`."""
+        ...
+
+    def list(self, *, since: datetime) -> Iterator[Charge]:
+        """Yield every charge authorized at or after `since`, oldest first. Raises `GatewayUnavailable`."""
+        ...

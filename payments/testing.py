@@ -1,0 +1,209 @@
+"""The real sandbox gateway for tests: as a process that can be asked, restarted and killed, and a network that loses.
+
+A conftest.py gets the fixtures by `from payments.testing import sandbox_gateway, sandbox_server  # noqa: F401`. There
+is one server for each test process (so for each xdist worker), on a port and with a ledger of its own.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import httpx
+import pytest
+
+from payments.gateways.base import Charge
+from payments.gateways.sandbox.client import SandboxGateway
+
+_PROJECT: Final = Path(__file__).resolve().parent.parent
+
+
+class SandboxServer:
+    """The sandbox gateway's service as a process, with its ledger in `data`. It keeps its port when it is restarted."""
+
+    api_key: Final = "sk_test_sandbox"
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self._port = 0
+        self._process: subprocess.Popen[str] | None = None
+        self._started_with: dict[str, str] = {}
+        self._since = datetime.now(UTC)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What another process of the shop needs in its environment to use this gateway."""
+        return {"PAYMENT_GATEWAY": "sandbox", "SANDBOX_GATEWAY_URL": self.url, "SANDBOX_API_KEY": self.api_key}
+
+    def start(self, **environment: str) -> None:
+        """Start it, with for example `PAYMENT_FAILURE_RATE="1"`; return when it listens."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PAYMENT_")}
+        self.data.mkdir(parents=True, exist_ok=True)
+        with (self.data / "server.log").open("a") as log:
+            command = ("-m", "payments.gateways.sandbox", "--listen", f"127.0.0.1:{self._port}")
+            self._process = subprocess.Popen(  # noqa: S603 our own program
+                [sys.executable, *command, "--data", str(self.data)],
+                cwd=_PROJECT,
+                env={**clean, "SANDBOX_API_KEY": self.api_key, **environment},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self._process.stdout is not None  # noqa: S101 we asked for a pipe
+        line = self._process.stdout.readline()
+        if "listens on" not in line:
+            raise RuntimeError(f"The sandbox gateway did not start: {(self.data / 'server.log').read_text()[-2000:]}")
+        self._port = int(line.partition("listens on ")[2].partition(";")[0].rpartition(":")[2])
+        self._started_with = environment
+
+    def stop(self) -> int:
+        """End it as the supervisor does (SIGTERM); return its exit status."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash does (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def restart(self, **environment: str) -> None:
+        """Start it again on the same port and ledger, after a kill or instead of what runs now."""
+        self.stop()
+        self.start(**environment)
+
+    def refresh(self) -> None:
+        """Let it run as it does by default, and let `charges` forget what was before."""
+        if self._process is None or self._process.poll() is not None or self._started_with:
+            self.restart()
+        self._since = datetime.now(UTC)
+
+    def gateway(self, *, url: str = "", timeout_seconds: float = 5.0) -> SandboxGateway:
+        """Return a client of its own; by another `url` for example through a `LossyProxy`."""
+        return SandboxGateway(url=url or self.url, api_key=self.api_key, timeout_seconds=timeout_seconds)
+
+    def charges(self) -> list[Charge]:
+        """What the ledger believes: every charge since the test began, oldest first."""
+        with contextlib.closing(self.gateway()) as gateway:
+            return list(gateway.list(since=self._since))
+
+    def charge(self, authorization_key: str) -> Charge | None:
+        """What the ledger believes about one authorization."""
+        with contextlib.closing(self.gateway()) as gateway:
+            return gateway.find(authorization_key=authorization_key)
+
+    def movements(self, authorization_key: str) -> list[tuple[str, int]]:
+        """Every time money was moved for one authorization: kind and minor units, oldest first."""
+        response = httpx.get(
+            f"{self.url}/v1/authorizations/{quote(authorization_key, safe='')}",
+            headers={"Authorization": f"Bearer {self.api_key}"},
+            trust_env=False,
+        )
+        return [(m["kind"], m["amount_minor"]) for m in response.json().get("movements", [])]
+
+    def _end(self, number: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(number)
+        status = process.wait(timeout=10)
+        if process.stdout is not None:
+            process.stdout.close()
+        return status
+
+
+class LossyProxy:
+    """A piece of network before the server at `url`. It passes everything on, but loses the answers it is told to."""
+
+    def __init__(self, url: str) -> None:
+        target = urlsplit(url)
+        self._target = (target.hostname or "127.0.0.1", target.port or 80)
+        self._to_lose = 0
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose_answers(self, count: int) -> None:
+        """Hang up instead of passing on the next `count` answers. What was asked for has happened by then."""
+        with self._lock:
+            self._to_lose = count
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                near, _ = self._listener.accept()
+                threading.Thread(target=self._carry, args=(near,), daemon=True).start()
+
+    def _carry(self, near: socket.socket) -> None:
+        with (
+            near,
+            contextlib.suppress(OSError),
+            socket.create_connection(self._target) as far,
+            selectors.DefaultSelector() as both,
+        ):
+            both.register(near, selectors.EVENT_READ, far)
+            both.register(far, selectors.EVENT_READ, near)
+            while True:
+                for ready, _ in both.select():
+                    data = ready.fileobj.recv(65536)  # type: ignore[union-attr]
+                    if not data or (ready.fileobj is far and self._loses()):
+                        return
+                    ready.data.sendall(data)
+
+    def _loses(self) -> bool:
+        with self._lock:
+            losing = self._to_lose > 0
+            self._to_lose -= losing
+        return losing
+
+
+@pytest.fixture(scope="session")
+def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
+    """The one server of this test process. Tests ask for `sandbox_gateway`."""
+    server = SandboxServer(tmp_path_factory.mktemp("sandbox"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def sandbox_gateway(sandbox_server: SandboxServer, settings: Any) -> SandboxServer:
+    """A running sandbox gateway, named in the settings: `payments.services.send` goes there."""
+    sandbox_server.refresh()
+    settings.PAYMENT_GATEWAY = "sandbox"
+    settings.SANDBOX_GATEWAY_URL = sandbox_server.url
+    settings.SANDBOX_API_KEY = sandbox_server.api_key
+    return sandbox_server
+
+
+@pytest.fixture
+def lossy_proxy(sandbox_gateway: SandboxServer) -> Iterator[LossyProxy]:
+    """A piece of network before the sandbox gateway that loses answers when it is told to."""
+    proxy = LossyProxy(sandbox_gateway.url)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def nobody_listens() -> str:
+    """An address where every connection is refused."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}"

@@ -1,0 +1,5 @@
+import pytest
+
+pytest.register_assert_rewrite("payments.tests.gateways.contract")
+
+from payments.testing import lossy_proxy, nobody_listens, sandbox_gateway, sandbox_server  # noqa: E402, F401
