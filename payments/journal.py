@@ -1,0 +1,144 @@
+"""The record of every call to a gateway: written before it is made, finished when the answer is there.
+
+Set-based, inside the transaction of `payments.services`, which holds the locks on the payments.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+
+from marketplace.kernel import bulk
+from marketplace.kernel.ids import new_id
+from payments.errors import KeyTaken
+from payments.gateways.base import Outcome, Reply
+from payments.models import Attempt, Refund
+from payments.selectors import PaymentView
+from payments.states import CODE_LENGTH, Operation, RefundStatus
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayCall:
+    """One call that has been written down and may now be sent: all that `send` needs.
+
+    `amount_minor` is None for a refund: all that is left of what was captured.
+    """
+
+    payment_id: UUID
+    reference_id: UUID
+    operation: Operation
+    key: str
+    authorization_key: str
+    number: int
+    attempt_id: int
+    gateway: str
+    method: str
+    amount_minor: int | None
+    currency: str
+    gateway_reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What `begin` was asked about one order that has a payment."""
+
+    payment: PaymentView
+    key: str
+    number: int
+
+
+def write_attempts(operation: Operation, due: Sequence[Asked], *, now: datetime) -> dict[str, tuple[int, int]]:
+    """Write one attempt for each that is due; return id and number by key."""
+    if not due:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO payments_attempt AS t
+                (payment_id, operation, idempotency_key, number, outcome, code, message, gateway_reference, started_at)
+            SELECT d.payment_id, %s, d.key, GREATEST(d.number, 1 + COALESCE((
+                    SELECT max(a.number) FROM payments_attempt a WHERE a.idempotency_key = d.key AND a.outcome <> ''
+                ), 0)), '', '', '', '', %s
+            FROM unnest(%s::uuid[], %s::varchar[], %s::int[]) AS d (payment_id, key, number)
+            WHERE NOT EXISTS (
+                SELECT 1 FROM payments_attempt a
+                WHERE a.idempotency_key = d.key AND (a.payment_id <> d.payment_id OR a.operation <> %s)
+            )
+            ON CONFLICT (idempotency_key, number) DO UPDATE SET started_at = t.started_at
+            RETURNING idempotency_key, id, number
+            """,
+            [operation, now, [a.payment.id for a in due], [a.key for a in due], [a.number for a in due], operation],
+        )
+        written = {key: (attempt_id, number) for key, attempt_id, number in cursor.fetchall()}
+    for a in due:
+        if a.key not in written:
+            raise KeyTaken(key=a.key, payment_id=str(a.payment.id))
+    return written
+
+
+def expect_refunds(due: Sequence[Asked], *, now: datetime) -> None:
+    """Write a PENDING refund for each key; of all of it, where the answer to the capture may have been lost."""
+    fields = ("id", "payment", "amount_minor", "status", "idempotency_key", "gateway_reference", "reason")
+    bulk.insert(
+        Refund,
+        (*fields, "created_at", "updated_at"),
+        [(new_id(), a.payment.id, _left(a.payment), RefundStatus.PENDING, a.key, "", "", now, now) for a in due],
+        on_conflict="(idempotency_key) DO UPDATE SET status = 'PENDING', updated_at = excluded.updated_at"
+        " WHERE payments_refund.status = 'FAILED'",
+    )
+
+
+def _left(payment: PaymentView) -> int:
+    return (payment.captured_minor or payment.amount_minor) - payment.refunded_minor
+
+
+def finish_attempts(answers: Sequence[tuple[GatewayCall, Reply]], *, now: datetime) -> list[tuple[GatewayCall, Reply]]:
+    """Write the outcomes down; return the answers that were news."""
+    given: dict[int, tuple[GatewayCall, Reply]] = {}
+    for call, reply in answers:
+        if call.attempt_id not in given or given[call.attempt_id][1].outcome is Outcome.UNKNOWN:
+            given[call.attempt_id] = (call, reply)
+    written = bulk.update(
+        Attempt,
+        "id",
+        ("outcome", "code", "message", "gateway_reference", "finished_at"),
+        [
+            (attempt_id, reply.outcome, reply.code[:CODE_LENGTH], reply.message, reply.reference, now)
+            for attempt_id, (_, reply) in given.items()
+        ],
+        only_if="(t.outcome = '' OR (t.outcome = 'UNKNOWN' AND d.outcome <> 'UNKNOWN'))",
+    )
+    return [given[attempt_id] for attempt_id in sorted(written)]
+
+
+def finish_refunds(new: Sequence[tuple[GatewayCall, Reply]], *, now: datetime) -> dict[UUID, int]:
+    """Write down what became of refunds; return, in minor units, all that was given back of each payment."""
+    final = {Outcome.REFUSED: RefundStatus.FAILED, Outcome.DONE: RefundStatus.DONE}
+    answered = [(c, r) for c, r in new if c.operation is Operation.REFUND and r.outcome in final]
+    rows = {  # one for each key, which keeps what was done
+        call.key: (call.key, call.payment_id, final[reply.outcome], reply.amount_minor, reply.reference)
+        for call, reply in sorted(answered, key=lambda answer: answer[1].outcome is Outcome.DONE)
+    }
+    if not rows:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE payments_refund AS t SET
+                status = d.status, gateway_reference = d.reference, updated_at = %s,
+                amount_minor = CASE d.status WHEN 'DONE' THEN COALESCE(d.amount, t.amount_minor) ELSE t.amount_minor END
+            FROM unnest(%s::varchar[], %s::uuid[], %s::varchar[], %s::bigint[], %s::varchar[])
+                AS d (key, payment_id, status, amount, reference)
+            WHERE t.idempotency_key = d.key AND t.payment_id = d.payment_id
+                AND (t.status <> 'DONE' OR (t.amount_minor = 0 AND d.status = 'DONE'))
+            """,
+            [now, *(list(column) for column in zip(*rows.values(), strict=True))],
+        )
+        cursor.execute(
+            "SELECT payment_id, sum(amount_minor)::bigint FROM payments_refund"
+            " WHERE payment_id = ANY(%s) AND status = 'DONE' GROUP BY payment_id",
+            [[call.payment_id for call, _ in answered]],
+        )
+        return dict(cursor.fetchall())

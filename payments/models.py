@@ -1,0 +1,145 @@
+"""What we know about money: payments, every call that we made for them, and what was given back.
+
+Rows are written by `payments.services` in whole groups; nothing else writes here.
+"""
+
+from typing import Final
+
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models import F, Q
+
+from marketplace.kernel.ids import new_id
+from payments.states import CODE_LENGTH, AttemptOutcome, Operation, PaymentStatus, RefundStatus
+
+# An idempotency key at a gateway: 1 to 255 printable ASCII characters without blanks.
+KEY_LENGTH: Final = 255
+
+
+class Payment(models.Model):
+    """Money for one order, from the request to hold it until the last cent is taken, let go or given back."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    reference_id = models.UUIDField(help_text="The order that is paid for.")
+    sequence = models.PositiveSmallIntegerField(default=1, help_text="1 for the order's first payment, then 2, ...")
+    gateway = models.CharField(max_length=32)
+    method = models.CharField(max_length=255, help_text="The gateway's token, never card data.")
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    status = models.CharField(max_length=20, choices=PaymentStatus, default=PaymentStatus.PENDING)
+    authorization_key = models.CharField(max_length=KEY_LENGTH, blank=True, help_text="Empty until it was asked for.")
+    gateway_reference = models.CharField("transaction", max_length=255, blank=True)
+    captured_minor = models.BigIntegerField(default=0)
+    refunded_minor = models.BigIntegerField(default=0)
+    failure_code = models.CharField(max_length=CODE_LENGTH, blank=True)
+    failure_message = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["reference_id", "sequence"], name="payment_once_per_reference"),
+            models.UniqueConstraint(
+                fields=["authorization_key"],
+                condition=~Q(authorization_key=""),
+                name="payment_by_authorization_key",
+            ),
+            models.UniqueConstraint(
+                fields=["gateway", "gateway_reference"],
+                condition=~Q(gateway_reference=""),
+                name="payment_by_gateway_reference",
+            ),
+            models.CheckConstraint(condition=Q(sequence__gte=1), name="payment_sequence_starts_at_one"),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0), name="payment_amount_positive"),
+            models.CheckConstraint(condition=Q(currency__regex="^[A-Z]{3}$"), name="payment_currency_is_iso_4217"),
+            models.CheckConstraint(
+                condition=Q(refunded_minor__gte=0)
+                & Q(refunded_minor__lte=F("captured_minor"))
+                & Q(captured_minor__lte=F("amount_minor")),
+                name="payment_refunded_within_captured_within_amount",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["PENDING", "AUTHORIZED", "VOIDED", "FAILED"], captured_minor=0)
+                | Q(status="CAPTURED", captured_minor__gt=0, refunded_minor=0)
+                | Q(status="PARTIALLY_REFUNDED", refunded_minor__gt=0, refunded_minor__lt=F("captured_minor"))
+                | Q(status="REFUNDED", refunded_minor__gt=0, refunded_minor=F("captured_minor")),
+                name="payment_status_says_what_the_amounts_say",
+            ),
+            models.CheckConstraint(condition=~Q(status="FAILED") | ~Q(failure_code=""), name="payment_failed_says_why"),
+            models.CheckConstraint(
+                condition=Q(status__in=["PENDING", "VOIDED"]) | ~Q(authorization_key=""),
+                name="payment_was_asked_for_before_it_moved",
+            ),
+        ]
+        indexes = [
+            # "All payments since": rows come in the order of time, so a few kilobytes of BRIN do.
+            BrinIndex(fields=["created_at"], name="payments_of_a_period", autosummarize=True),
+        ]
+
+    def __str__(self) -> str:
+        return f"payment {self.id} ({self.status})"
+
+
+class Attempt(models.Model):
+    """One call to a gateway, written before it is made. An empty outcome: nobody has come back from it."""
+
+    id = models.BigAutoField(primary_key=True)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="attempts")
+    operation = models.CharField(max_length=9, choices=Operation)
+    idempotency_key = models.CharField(max_length=KEY_LENGTH)
+    number = models.PositiveIntegerField(help_text="1 for the key's first call, then 2, ...")
+    outcome = models.CharField(max_length=7, choices=AttemptOutcome, blank=True)
+    code = models.CharField(max_length=CODE_LENGTH, blank=True)
+    message = models.TextField(blank=True)
+    gateway_reference = models.CharField(max_length=255, blank=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["idempotency_key", "number"], name="attempt_once_per_key_and_number"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="attempt_number_starts_at_one"),
+            models.CheckConstraint(condition=Q(operation__in=Operation.values), name="attempt_operation_is_known"),
+            models.CheckConstraint(condition=Q(outcome__in=AttemptOutcome.values), name="attempt_outcome_is_known"),
+            models.CheckConstraint(condition=~Q(idempotency_key=""), name="attempt_has_a_key"),
+            models.CheckConstraint(
+                condition=Q(outcome="", finished_at__isnull=True) | (~Q(outcome="") & Q(finished_at__isnull=False)),
+                name="attempt_finished_with_its_outcome",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.idempotency_key} #{self.number}: {self.get_outcome_display()}"
+
+
+class Refund(models.Model):
+    """Money given back, with a state of its own.
+
+    While it is PENDING, `amount_minor` is what we expect to give back; once DONE, what the gateway says that it gave
+    (0 when there was nothing). The DONE ones of a payment add up to its `refunded_minor`: a deferred constraint
+    trigger says so, and with the payment's own CHECK it follows that they never exceed what was captured.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
+    amount_minor = models.BigIntegerField()
+    status = models.CharField(max_length=7, choices=RefundStatus, default=RefundStatus.PENDING)
+    idempotency_key = models.CharField(max_length=KEY_LENGTH)
+    gateway_reference = models.CharField(max_length=255, blank=True)
+    reason = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["idempotency_key"], name="refund_once_per_key"),
+            models.CheckConstraint(condition=Q(amount_minor__gte=0), name="refund_amount_not_negative"),
+            models.CheckConstraint(condition=Q(status__in=RefundStatus.values), name="refund_status_is_known"),
+            models.CheckConstraint(condition=~Q(idempotency_key=""), name="refund_has_a_key"),
+        ]
+
+    def __str__(self) -> str:
+        return f"refund {self.id} ({self.status})"

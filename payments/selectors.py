@@ -1,0 +1,192 @@
+"""Reads about payments. Nothing here changes anything; no transaction is needed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+
+from payments.gateways.base import Charge, ChargeStatus
+from payments.models import Attempt, Payment
+from payments.states import AttemptOutcome, PaymentStatus
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentView:
+    """One payment. `reference_id` is the order's id; amounts are minor units of `currency`."""
+
+    id: UUID
+    reference_id: UUID
+    status: str
+    method: str
+    amount_minor: int
+    currency: str
+    gateway: str
+    gateway_reference: str
+    captured_minor: int
+    refunded_minor: int
+    failure_code: str
+    failure_message: str
+    sequence: int
+    authorization_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One call to a gateway. An empty `outcome` and no `finished_at`: nobody has come back from it yet."""
+
+    operation: str
+    key: str
+    number: int
+    outcome: str
+    code: str
+    message: str
+    gateway_reference: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+VIEW_FIELDS = tuple(PaymentView.__dataclass_fields__)
+
+
+def views(payments: QuerySet[Payment]) -> list[PaymentView]:
+    """Return `payments` as views, in the order of the query."""
+    return [PaymentView(*row) for row in payments.values_list(*VIEW_FIELDS)]
+
+
+def payments_of(reference_ids: Iterable[UUID]) -> dict[UUID, PaymentView]:
+    """Return the latest payment of each of these orders; those without one are left out. One query."""
+    found = views(Payment.objects.filter(reference_id__in=list(reference_ids)).order_by("reference_id", "sequence"))
+    return {view.reference_id: view for view in found}
+
+
+def attempts_of(reference_id: UUID) -> list[AttemptView]:
+    """Return every gateway call that was made for this order, in the order in which they were begun."""
+    rows = Attempt.objects.filter(payment__reference_id=reference_id).order_by("id")
+    return [
+        AttemptView(*row)
+        for row in rows.values_list(
+            "operation",
+            "idempotency_key",
+            "number",
+            "outcome",
+            "code",
+            "message",
+            "gateway_reference",
+            "started_at",
+            "finished_at",
+        )
+    ]
+
+
+class Difference(StrEnum):
+    """How our books and the gateway's can disagree."""
+
+    ORPHAN_CHARGE = "orphan_charge"  # the gateway has a charge that none of our payments asked for
+    MISSING_CHARGE = "missing_charge"  # we believe in money that the gateway knows nothing of
+    WRONG_AMOUNT = "wrong_amount"
+    WRONG_STATUS = "wrong_status"  # held, taken, given back or let go: they differ, or in how much
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """One difference. `unsettled`: the last call for this payment has not been answered, so it may yet resolve."""
+
+    kind: Difference
+    key: str
+    reference_id: UUID | None
+    ours: str
+    theirs: str
+    unsettled: bool
+
+
+def ledger_discrepancies(
+    charges: Iterable[Charge], *, since: datetime | None = None, gateway: str = ""
+) -> list[Discrepancy]:
+    """Compare our payments through `gateway` (default: that of the settings) with what it says, `gateway.list(...)`.
+
+    `charges` are all of its charges, or those since `since`. Orders that are being paid while the two are read show up
+    too: look again with a fresh list before believing a difference.
+    """
+    theirs = {charge.key: charge for charge in charges}
+    ours = _books(gateway or settings.PAYMENT_GATEWAY, keys=list(theirs), since=since)
+    found = [_compare(payment, theirs.pop(payment.key, None)) for payment in ours]
+    orphans = [
+        Discrepancy(Difference.ORPHAN_CHARGE, key, None, ours="", theirs=_theirs(charge), unsettled=False)
+        for key, charge in theirs.items()
+    ]
+    return [difference for difference in found if difference is not None] + orphans
+
+
+@dataclass(frozen=True, slots=True)
+class _Booked:
+    key: str
+    reference_id: UUID
+    status: str
+    amount_minor: int
+    currency: str
+    captured_minor: int
+    refunded_minor: int
+    unsettled: bool
+
+    @property
+    def holds_money(self) -> bool:
+        return self.status == PaymentStatus.AUTHORIZED or self.captured_minor > 0
+
+
+def _books(gateway: str, *, keys: Sequence[str], since: datetime | None) -> list[_Booked]:
+    last = Attempt.objects.filter(payment=OuterRef("pk")).order_by("-id").values("outcome")[:1]
+    wanted = Q() if since is None else Q(created_at__gte=since) | Q(authorization_key__in=keys)
+    rows = (
+        Payment.objects.filter(wanted, gateway=gateway)
+        .exclude(authorization_key="")
+        .order_by("id")
+        .annotate(last_outcome=Subquery(last), key=F("authorization_key"))
+        .values_list(
+            "key",
+            "reference_id",
+            "status",
+            "amount_minor",
+            "currency",
+            "captured_minor",
+            "refunded_minor",
+            "last_outcome",
+        )
+    )
+    open_outcomes = {AttemptOutcome.IN_FLIGHT, AttemptOutcome.UNKNOWN}
+    return [_Booked(*row[:-1], unsettled=row[-1] in open_outcomes) for row in rows]
+
+
+def _compare(payment: _Booked, charge: Charge | None) -> Discrepancy | None:
+    def differ(kind: Difference) -> Discrepancy:
+        told = _theirs(charge) if charge is not None else ""
+        return Discrepancy(kind, payment.key, payment.reference_id, _ours(payment), told, payment.unsettled)
+
+    if charge is None:
+        return differ(Difference.MISSING_CHARGE) if payment.holds_money else None
+    if (payment.amount_minor, payment.currency) != (charge.amount_minor, charge.currency):
+        return differ(Difference.WRONG_AMOUNT)
+    held = charge.status is ChargeStatus.AUTHORIZED
+    if (held, charge.captured_minor, charge.refunded_minor) != (
+        payment.status == PaymentStatus.AUTHORIZED,
+        payment.captured_minor,
+        payment.refunded_minor,
+    ):
+        return differ(Difference.WRONG_STATUS)
+    return None
+
+
+def _ours(payment: _Booked) -> str:
+    return _told(payment.status, payment.amount_minor, payment.currency, payment.captured_minor, payment.refunded_minor)
+
+
+def _theirs(charge: Charge) -> str:
+    return _told(charge.status, charge.amount_minor, charge.currency, charge.captured_minor, charge.refunded_minor)
+
+
+def _told(status: str, amount_minor: int, currency: str, captured_minor: int, refunded_minor: int) -> str:
+    """One line about a payment, in minor units, for the person who reads the difference."""
+    return f"{status} {amount_minor} {currency}, captured {captured_minor}, refunded {refunded_minor}"

@@ -1,0 +1,260 @@
+"""Everything that changes a payment: open it, write down a call before it is made, make it, record what came back.
+
+    with transaction.atomic():
+        calls = begin(Operation.AUTHORIZE, order_ids, keys=keys, numbers=numbers, now=now)
+    replies = [send(call) for call in calls if call is not None]        # no transaction, no locks, many at once
+    with transaction.atomic():
+        record(zip(calls, replies), now=now)
+
+Why nobody is charged twice: a payment has one authorization key, written down and committed before its first call, and
+no call with another one can be begun; for one key a gateway charges once, whoever sends it and however often. And what
+is being undone is not done later: a void leaves its mark, here and at the gateway, where an authorization that arrives
+after it is refused.
+
+All but `send` work on whole groups in a constant number of statements and need the caller's transaction. They lock
+payments in the order of their ids, and lock nothing else.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import QuerySet
+
+from marketplace.kernel import bulk
+from marketplace.kernel.ids import new_id
+from payments import gateways, journal
+from payments.errors import CallInsideTransaction, KeyTaken, PaymentDiffers
+from payments.gateways.base import Reply
+from payments.journal import Asked, GatewayCall
+from payments.models import Payment
+from payments.selectors import PaymentView, views
+from payments.states import (
+    NOTHING_TO_DO,
+    Operation,
+    PaymentStatus,
+    Standing,
+    after,
+    refunded,
+)
+
+__all__ = ["GatewayCall", "NewPayment", "Operation", "PaymentView", "begin", "open", "record", "send"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewPayment:
+    """What is to be paid for the order `reference_id`, in minor units; `sequence` is 2 for a second try, and so on."""
+
+    reference_id: UUID
+    method: str
+    amount_minor: int
+    currency: str
+    sequence: int = 1
+
+
+def open(requests: Sequence[NewPayment], *, now: datetime) -> list[PaymentView]:
+    """Make a PENDING payment for each request, through the gateway of the settings; answer in the same order.
+
+    Idempotent by `reference_id` and `sequence`: a payment that exists is answered as it stands. Raises
+    `PaymentDiffers` if it was opened with another method, amount or currency. Needs the caller's transaction.
+    """
+    fields = ("id", "reference_id", "sequence", "gateway", "method", "amount_minor", "currency", "status")
+    empty = ("authorization_key", "gateway_reference", "failure_code", "failure_message")
+    zero = ("captured_minor", "refunded_minor")
+    gateway = settings.PAYMENT_GATEWAY
+    common = (PaymentStatus.PENDING, "", "", "", "", 0, 0, now, now)
+    bulk.insert(
+        Payment,
+        (*fields, *empty, *zero, "created_at", "updated_at"),
+        [
+            (new_id(), r.reference_id, r.sequence, gateway, r.method, r.amount_minor, r.currency, *common)
+            for r in requests
+        ],
+        on_conflict="(reference_id, sequence) DO NOTHING",
+    )
+    wanted = Payment.objects.filter(reference_id__in={request.reference_id for request in requests})
+    found = {(view.reference_id, view.sequence): view for view in views(wanted)}
+    answers = [found[request.reference_id, request.sequence] for request in requests]
+    for request, view in zip(requests, answers, strict=True):
+        asked = (request.method, request.amount_minor, request.currency)
+        if asked != (view.method, view.amount_minor, view.currency):
+            raise PaymentDiffers(payment_id=str(view.id))
+    return answers
+
+
+def begin(
+    operation: Operation | str,
+    reference_ids: Sequence[UUID],
+    *,
+    keys: Sequence[str],
+    numbers: Sequence[int],
+    now: datetime,
+) -> list[GatewayCall | None]:
+    """Write down one call for the latest payment of each order, before it is made; answer in the same order.
+
+    `keys` are the idempotency keys (at most 255 printable ASCII characters; for an authorization the one by which all
+    later calls know it), `numbers` the attempts of each key, from 1. A number that has been answered already is not
+    used again, the next free one is; one that nobody came back from is the same attempt.
+
+    None where there is nothing to do: there is no payment; the authorization was never asked for; the money is gone
+    already, or never was (`payments.states.NOTHING_TO_DO`). A void of a payment that was never asked for makes it
+    VOIDED there and then, and no authorization can be begun for it any more.
+
+    Raises `KeyTaken` for a key of another payment, and for a second authorization key of the same. Needs the caller's
+    transaction, which must be committed before `send`.
+    """
+    operation = Operation(operation)
+    if len(set(keys)) != len(keys):
+        raise KeyTaken
+    locked = _lock(Payment.objects.filter(reference_id__in=set(reference_ids)))
+    latest = {view.reference_id: view for view in sorted(locked, key=lambda view: view.sequence)}
+    asked = [
+        Asked(latest[reference_id], key, number)
+        for reference_id, key, number in zip(reference_ids, keys, numbers, strict=True)
+        if reference_id in latest
+    ]
+    due = [a for a in asked if _may(operation, a.payment)]
+    attempts = journal.write_attempts(operation, due, now=now)
+    match operation:
+        case Operation.AUTHORIZE:
+            _claim_authorization(due, now=now)
+        case Operation.VOID:
+            _void_unasked([a.payment for a in asked], now=now)
+        case Operation.REFUND:
+            journal.expect_refunds(due, now=now)
+    calls = {a.key: _call(operation, a, *attempts[a.key]) for a in due}
+    return [calls.get(key) for key in keys]
+
+
+def send(call: GatewayCall) -> Reply:
+    """Make the call: the only function here that uses the network, and it may take as long as its time-out.
+
+    Raises `CallInsideTransaction` when a transaction is open in this thread. Whatever the network does is an UNKNOWN
+    reply, never an exception.
+    """
+    if connection.in_atomic_block:
+        raise CallInsideTransaction(f"{call.operation} {call.key}")
+    gateway = gateways.gateway(call.gateway)
+    match call.operation:
+        case Operation.AUTHORIZE:
+            return gateway.authorize(
+                key=call.key,
+                amount_minor=_amount(call),
+                currency=call.currency,
+                method=call.method,
+                metadata={"reference_id": str(call.reference_id), "payment_id": str(call.payment_id)},
+            )
+        case Operation.CAPTURE:
+            return gateway.capture(
+                key=call.key,
+                authorization_key=call.authorization_key,
+                reference=call.gateway_reference,
+                amount_minor=_amount(call),
+            )
+        case Operation.VOID:
+            return gateway.void(key=call.key, authorization_key=call.authorization_key)
+        case Operation.REFUND:
+            return gateway.refund(
+                key=call.key, authorization_key=call.authorization_key, amount_minor=call.amount_minor
+            )
+
+
+def record(answers: Iterable[tuple[GatewayCall, Reply]], *, now: datetime) -> list[PaymentView]:
+    """Finish the attempts, move the payments, and answer how each now stands, in the order given.
+
+    An attempt keeps its first final answer; an UNKNOWN may still become DONE or REFUSED. Only an answer that is new
+    moves its payment, and only along `payments.states.MOVES`: recording one twice changes nothing, and one that comes
+    too late (the authorization of a payment that was voided) stays on its attempt. Needs the caller's transaction.
+    """
+    answers = list(answers)
+    payment_ids = {call.payment_id for call, _ in answers}
+    payments = {view.id: view for view in _lock(Payment.objects.filter(id__in=payment_ids))}
+    standings = {payment_id: _standing(view) for payment_id, view in payments.items()}
+    new = journal.finish_attempts(answers, now=now)
+    for call, reply in new:
+        standing = standings[call.payment_id]
+        standings[call.payment_id] = after(standing, call.operation, reply, asked_minor=call.amount_minor)
+    for payment_id, total in journal.finish_refunds(new, now=now).items():
+        standings[payment_id] = refunded(standings[payment_id], total_minor=total)
+    _move([(i, standing) for i, standing in standings.items() if standing != _standing(payments[i])], now=now)
+    return [_as_it_stands(payments[call.payment_id], standings[call.payment_id]) for call, _ in answers]
+
+
+def _lock(payments: QuerySet[Payment]) -> list[PaymentView]:
+    """Lock these payments, oldest first, and return them as they are now. Attempts can still be written for them."""
+    return views(payments.order_by("id").select_for_update(no_key=True))
+
+
+def _may(operation: Operation, payment: PaymentView) -> bool:
+    asked_for = operation is Operation.AUTHORIZE or bool(payment.authorization_key)
+    return asked_for and payment.status not in NOTHING_TO_DO[operation]
+
+
+def _claim_authorization(due: Sequence[Asked], *, now: datetime) -> None:
+    """Give each payment its one authorization key, for ever."""
+    for a in due:
+        if a.payment.authorization_key not in {"", a.key}:
+            raise KeyTaken(key=a.key, payment_id=str(a.payment.id))
+    fresh = [(a.payment.id, a.key, now) for a in due if not a.payment.authorization_key]
+    bulk.update(Payment, "id", ("authorization_key", "updated_at"), fresh)
+
+
+def _void_unasked(payments: Iterable[PaymentView], *, now: datetime) -> None:
+    """Close the payments that no gateway has heard of, so that none ever will."""
+    unasked = [
+        (payment.id, PaymentStatus.VOIDED, now)
+        for payment in payments
+        if not payment.authorization_key and payment.status == PaymentStatus.PENDING
+    ]
+    bulk.update(Payment, "id", ("status", "updated_at"), unasked)
+
+
+def _call(operation: Operation, asked: Asked, attempt_id: int, number: int) -> GatewayCall:
+    payment = asked.payment
+    return GatewayCall(
+        payment_id=payment.id,
+        reference_id=payment.reference_id,
+        operation=operation,
+        key=asked.key,
+        authorization_key=asked.key if operation is Operation.AUTHORIZE else payment.authorization_key,
+        number=number,
+        attempt_id=attempt_id,
+        gateway=payment.gateway,
+        method=payment.method,
+        amount_minor=None if operation is Operation.REFUND else payment.amount_minor,
+        currency=payment.currency,
+        gateway_reference=payment.gateway_reference,
+    )
+
+
+def _amount(call: GatewayCall) -> int:
+    if call.amount_minor is None:
+        raise ValueError(f"{call.operation} {call.key} has no amount")
+    return call.amount_minor
+
+
+def _standing(payment: PaymentView) -> Standing:
+    return Standing(
+        status=PaymentStatus(payment.status),
+        amount_minor=payment.amount_minor,
+        captured_minor=payment.captured_minor,
+        refunded_minor=payment.refunded_minor,
+        gateway_reference=payment.gateway_reference,
+        failure_code=payment.failure_code,
+        failure_message=payment.failure_message,
+    )
+
+
+_MOVED = ("status", "captured_minor", "refunded_minor", "gateway_reference", "failure_code", "failure_message")
+
+
+def _move(standings: Sequence[tuple[UUID, Standing]], *, now: datetime) -> None:
+    rows = [(payment_id, *(getattr(standing, name) for name in _MOVED), now) for payment_id, standing in standings]
+    bulk.update(Payment, "id", (*_MOVED, "updated_at"), rows)
+
+
+def _as_it_stands(payment: PaymentView, standing: Standing) -> PaymentView:
+    return replace(payment, **{name: getattr(standing, name) for name in _MOVED})
