@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 SOCKET_PATH_LIMIT = 107  # bytes in sockaddr_un.sun_path, less the closing zero
+SHORT_FOLDER = Path("/tmp")  # noqa: S108 - short, and the same for every terminal, which TMPDIR is not
 DATABASE = "marketplace"
 ROLE = "marketplace"
 
@@ -47,6 +48,14 @@ class Layout:
         return self.data_dir / "secret.key"
 
     @property
+    def lock_file(self) -> Path:
+        return self.data_dir / "supervisor.lock"
+
+    @property
+    def processes_file(self) -> Path:
+        return self.data_dir / "processes.json"
+
+    @property
     def sockets(self) -> Path:
         """Below the data folder where the path is short enough for a socket, else in a folder of our own in /tmp."""
         here = self.data_dir / "run"
@@ -54,7 +63,7 @@ class Layout:
         if len(bytes(longest)) <= SOCKET_PATH_LIMIT:
             return here
         digest = hashlib.sha256(bytes(self.data_dir)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"marketplace-{digest}"
+        return SHORT_FOLDER / f"marketplace-{digest}"
 
     @property
     def valkey_socket(self) -> Path:
@@ -67,22 +76,27 @@ class Layout:
 
     @property
     def redis_url(self) -> str:
-        return f"unix://{self.valkey_socket}?db=0"
+        return f"unix://{quote(str(self.valkey_socket))}?db=0"
 
     def secret_key(self) -> str:
-        """Return this data folder's own Django SECRET_KEY, made on first use and readable by its owner only.
+        """Return this data folder's own Django SECRET_KEY, made on first use and readable by its owner only."""
+        return self._secret(self.secret_key_file)
 
-        Two processes may come here at once: the first to link its file wins, the other reads it.
-        """
-        if not self.secret_key_file.exists():
+    def password(self) -> str:
+        """Return the embedded database's password, made on first use and readable by its owner only."""
+        return self._secret(self.password_file)
+
+    def _secret(self, path: Path) -> str:
+        """Two processes may come here at once: the first to link its file wins, the other reads it."""
+        if not path.exists():
             self.data_dir.mkdir(parents=True, exist_ok=True)
             handle, draft = tempfile.mkstemp(dir=self.data_dir)
             with os.fdopen(handle, "w") as file:
                 file.write(secrets.token_urlsafe(50))
             try:
-                os.link(draft, self.secret_key_file)
+                os.link(draft, path)
             except FileExistsError:
                 pass
             finally:
                 os.unlink(draft)
-        return self.secret_key_file.read_text().strip()
+        return path.read_text().strip()

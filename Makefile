@@ -1,0 +1,43 @@
+# Everything sets up what it needs: Python 3.11 or later is all that has to be there.
+
+PYTHON_IN_VENV := .venv/bin/python
+EMBEDDED := $(PYTHON_IN_VENV) -m marketplace.embedded
+SOURCES := marketplace orders inventory payments fulfillment
+WORKERS ?= logical
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run test lint format lock clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+venv: ## Make .venv, and bring it up to date with requirements.txt
+	@sh marketplace/embedded/venv.sh
+
+run: venv ## Run the whole shop; PORT=8100 DATA_DIR=var2 for a second one
+	@exec $(EMBEDDED) run
+
+# Tests that drive a browser or whole processes come after the others and one by one, or they would fight for the cores.
+test: venv lint ## Check and test everything (WORKERS=4: how many tests at once)
+	@.ci/chromium
+	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 -m "not e2e and not chaos"
+	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest -m "e2e or chaos"
+
+lint: venv ## ruff, mypy, import-linter, bandit
+	$(PYTHON_IN_VENV) -m ruff check .
+	$(PYTHON_IN_VENV) -m ruff format --check .
+	$(PYTHON_IN_VENV) -m mypy $(SOURCES)
+	.venv/bin/lint-imports --no-logo
+	$(PYTHON_IN_VENV) -m bandit --quiet --configfile pyproject.toml --severity-level medium --recursive $(SOURCES)
+
+format: venv ## Let ruff set the code
+	$(PYTHON_IN_VENV) -m ruff check --fix-only .
+	$(PYTHON_IN_VENV) -m ruff format .
+
+lock: venv ## Write requirements.txt anew from pyproject.toml, keeping the versions that still fit
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON_IN_VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
+		--no-emit-index-url --extra dev --output-file requirements.txt pyproject.toml
+
+clean: ## Remove what tools left behind; data in var/ and the venv stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
