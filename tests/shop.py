@@ -1,0 +1,112 @@
+"""A small shop for tests: products with stock, buyers, and a worker in this process. Everything behind it is real."""
+
+import time
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from inventory import services as inventory
+from inventory.models import Category, LedgerEntry, Product, Reservation, Stock
+from marketplace.kernel.clock import database_now
+from marketplace.outbox.models import OutboxEvent
+from marketplace.sagas.runner import Worker
+from orders import selectors, services
+from orders.selectors import OrderView
+from orders.services import NewOrder, OrderLineRequest
+
+QUEUES = ("orders", "inventory", "payments", "fulfillment")
+
+
+class Shop:
+    """What a test says of the shop, in the words of the shop."""
+
+    def __init__(self, gateway: Any) -> None:
+        self.gateway = gateway
+        self._shelf, _ = Category.objects.get_or_create(slug="shelf", defaults={"name": "Shelf", "position": 1})
+
+    def stocked(self, sku: str, units: int, *, price_minor: int = 1000) -> Product:
+        """Put a product on the shelf, with so many units."""
+        product = Product.objects.create(
+            sku=sku, name=f"The {sku}", description="", category=self._shelf, price_minor=price_minor, currency="EUR",
+            image="", weight_grams=100,
+        )  # fmt: skip
+        if units:
+            inventory.receive(sku=sku, quantity=units, now=database_now(), actor="test", reason="delivery")
+        return product
+
+    def order(self, sku: str, quantity: int = 1, *, token: str = "tok_visa", user: str = "user-1") -> OrderView:
+        """Place an order, and leave it to the workers."""
+        return self.order_lines([(sku, quantity)], token=token, user=user)
+
+    def order_lines(self, lines: list[tuple[str, int]], *, token: str = "tok_visa", user: str = "user-1") -> OrderView:
+        requests = tuple(OrderLineRequest(quantity=quantity, sku=sku) for sku, quantity in lines)
+        with transaction.atomic():
+            return services.place(
+                NewOrder(lines=requests, user_id=user, payment_method=token), now=database_now()
+            )
+
+    def work(self, *, seconds: float = 5.0, queues: tuple[str, ...] = QUEUES) -> None:
+        """Let one worker move everything that is due now."""
+        worker = Worker(queues, on_full=lambda: None, on_bell=lambda queue: None)
+        worker.drive(until=time.monotonic() + seconds)
+
+    def bought(self, sku: str, quantity: int = 1, *, token: str = "tok_visa") -> OrderView:
+        """Place an order and work until nothing is due; return the order as it is then."""
+        order = self.order(sku, quantity, token=token)
+        self.work()
+        return selectors.order(order.id)
+
+    @staticmethod
+    def now(order: OrderView) -> OrderView:
+        """The same order, as it is now."""
+        return selectors.order(order.id)
+
+    @staticmethod
+    def story(order: OrderView) -> list[str]:
+        """The history of an order's saga: `step` for each step done, `-step` for each undone, else `step:STATUS`."""
+        lines = []
+        for entry in selectors.saga_of(order.id).history:
+            name = f"-{entry.step}" if entry.direction == "compensating" else entry.step
+            lines.append(name if entry.status == "DONE" else f"{name}:{entry.status}")
+        return lines
+
+    @staticmethod
+    def saga_status(order: OrderView) -> str:
+        return str(selectors.saga_of(order.id).status)
+
+    @staticmethod
+    def statuses(order: OrderView) -> list[str]:
+        """Every status on the order's timeline."""
+        return [entry.to_status for entry in selectors.timeline(order.id)]
+
+    @staticmethod
+    def levels(sku: str) -> tuple[int, int]:
+        """Units available and reserved; the books are checked on the way."""
+        row = Stock.objects.get(product__sku=sku)
+        entries = LedgerEntry.objects.filter(sku=sku)
+        assert row.available == sum(entry.available_delta for entry in entries)
+        assert row.reserved == sum(entry.reserved_delta for entry in entries)
+        assert row.on_hand == row.available + row.reserved
+        return row.available, row.reserved
+
+    @staticmethod
+    def hold(order: OrderView) -> list[str]:
+        """The states of the order's reservations."""
+        return sorted(Reservation.objects.filter(owner_id=order.id).values_list("state", flat=True))
+
+    @staticmethod
+    def events(order: OrderView) -> list[str]:
+        """The types of the events published about the order, in their sequence, which must have no gaps."""
+        rows = list(OutboxEvent.objects.filter(saga_id=order.saga_id).order_by("sequence"))
+        assert [row.sequence for row in rows] == list(range(1, len(rows) + 1))
+        return [row.type for row in rows]
+
+    def money(self, order: OrderView) -> list[tuple[str, int]]:
+        """Every movement of money for this order, by the gateway's own books."""
+        return self.gateway.movements(authorization_key(order.saga_id))
+
+
+def authorization_key(saga_id: UUID) -> str:
+    """The key under which the saga asks for the authorization."""
+    return f"{saga_id}:authorize_payment"
