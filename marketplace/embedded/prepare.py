@@ -1,17 +1,41 @@
-"""Brings the database up to date: the tables, and the demo shop. In one process, for Django is slow to start."""
+"""Brings everything up to date before the shop opens: static files, tables, the demo.
+
+One process that starts together with the servers, because Django and PostgreSQL take their time to start, and may take
+it at once.
+"""
 
 import os
+import time
 
 import django
 from django.core.management import call_command
+from django.db import OperationalError, connection
+
+DATABASE_WAIT_SECONDS = 300.0  # the supervisor says earlier, and better, why there is no database
+POLL_SECONDS = 0.05
 
 
 def main() -> None:
-    """Migrate, then seed. Both may be run any number of times."""
+    """Each part may be run any number of times; the second time it finds little to do."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
     django.setup()
+    call_command("collectstatic", interactive=False, verbosity=0)
+    _wait_for_database()
     call_command("migrate", interactive=False, verbosity=0)
     call_command("seed_demo")
+
+
+def _wait_for_database() -> None:
+    deadline = time.monotonic() + DATABASE_WAIT_SECONDS
+    while True:
+        try:
+            connection.ensure_connection()
+        except OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_SECONDS)
+        else:
+            return
 
 
 if __name__ == "__main__":

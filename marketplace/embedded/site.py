@@ -76,13 +76,13 @@ async def _start(supervisor: Supervisor, layout: Layout, wanted: servers.Wanted)
         MARK: str(layout.data_dir),
         "DATA_DIR": str(layout.data_dir),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore:::celery.platforms",  # what it thinks of root, at every start
     }
     say("Starting …")
-    static_files = Service("static", [*_MANAGE, "collectstatic", "--noinput", "--verbosity=0"], environment)
+    prepare = Service("prepare", [sys.executable, "-m", "marketplace.embedded.prepare"], environment, quiet=True)
     await together(
-        servers.start(supervisor, layout, wanted, environment=environment, durable=True), supervisor.run(static_files)
+        servers.start(supervisor, layout, wanted, environment=environment, durable=True), supervisor.run(prepare)
     )
-    await supervisor.run(Service("prepare", [sys.executable, "-m", "marketplace.embedded.prepare"], environment))
     for stage in stages(layout, environment):
         await supervisor.start(stage)
 
@@ -116,7 +116,8 @@ def stages(layout: Layout, environment: Mapping[str, str]) -> list[list[Service]
             *(sys.executable, "-m", "granian", "--interface", "wsgi", "marketplace.wsgi:application"),
             *("--host", settings.HOST, "--port", str(settings.PORT), "--no-ws"),
             *("--workers", str(settings.WEB_WORKERS), "--blocking-threads", str(settings.WEB_THREADS)),
-            *("--workers-kill-timeout", "10"),
+            # It warns that sixteen threads are many for two cores; they wait for the database most of the time.
+            *("--workers-kill-timeout", "5", "--log-level", "error"),
         ],
         environment,
         ready=_web_answers,

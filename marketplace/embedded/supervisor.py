@@ -21,7 +21,7 @@ from marketplace.embedded.account import Account
 from marketplace.embedded.errors import CannotStart, KeepsDying
 from marketplace.embedded.output import Log, say
 
-READY_POLL_SECONDS = 0.05
+READY_POLL_SECONDS = 0.1
 READ_BYTES = 65536
 
 
