@@ -1,10 +1,12 @@
 """Every address of the site."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("api/", include("inventory.api.urls")),
+    path("api/", include("orders.api.urls")),
 ]
 
 handler400 = "marketplace.kernel.problems.bad_request"

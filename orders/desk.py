@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from marketplace.outbox.services import Event, append
-
 from inventory.services import Line
 from marketplace.kernel import bulk
+from marketplace.outbox.services import Event, append
 from marketplace.sagas.definition import Workspace
 from marketplace.sagas.ticket import Ticket
 from orders import events

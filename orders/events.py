@@ -2,10 +2,9 @@
 
 from typing import Any, Final
 
-from marketplace.outbox.services import Event
-
 from marketplace.kernel.money import format_minor
 from marketplace.kernel.naming import camel_keys
+from marketplace.outbox.services import Event
 from orders.models import Order
 
 OF_SAGA_STATUS: Final = {

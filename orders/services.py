@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from marketplace.outbox.services import append
 
 from inventory import selectors as catalogue
 from inventory import services as inventory
@@ -16,6 +15,7 @@ from inventory.errors import UnknownProduct
 from inventory.selectors import ProductView
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
+from marketplace.outbox.services import append
 from marketplace.sagas import services as sagas
 from orders import events, selectors
 from orders.errors import (

@@ -7,8 +7,11 @@ from tests.shop import Shop
 
 
 @pytest.fixture
-def shop(transactional_db, sandbox_gateway, settings):  # noqa: F811
-    """A shop over a real database and a real gateway; retries don't wait."""
+def shop(db, sandbox_gateway, settings):  # noqa: F811
+    """A shop over a real database and a real gateway; retries don't wait.
+
+    Tests whose point is what is committed, or that use several connections, are marked `django_db(transaction=True)`.
+    """
     settings.SAGA_RETRY_DELAY_SECONDS = 0.0
     settings.PAYMENT_TIMEOUT_SECONDS = 1.0
     return Shop(sandbox_gateway)

@@ -42,9 +42,7 @@ class Shop:
     def order_lines(self, lines: list[tuple[str, int]], *, token: str = "tok_visa", user: str = "user-1") -> OrderView:
         requests = tuple(OrderLineRequest(quantity=quantity, sku=sku) for sku, quantity in lines)
         with transaction.atomic():
-            return services.place(
-                NewOrder(lines=requests, user_id=user, payment_method=token), now=database_now()
-            )
+            return services.place(NewOrder(lines=requests, user_id=user, payment_method=token), now=database_now())
 
     def work(self, *, seconds: float = 5.0, queues: tuple[str, ...] = QUEUES) -> None:
         """Let one worker move everything that is due now."""

@@ -46,7 +46,7 @@ class AddressSerializer(StrictSerializer):
 class NewOrderSerializer(StrictSerializer):
     """The body of `POST /api/orders`."""
 
-    items = LineRequestSerializer(many=True, allow_empty=False, max_length=services.MOST_LINES)
+    items = LineRequestSerializer(many=True, allow_empty=False, max_length=services.MOST_LINES)  # type: ignore[call-arg]
     currency = serializers.RegexField(r"^[A-Z]{3}$", required=False, help_text="ISO 4217")
     email = serializers.EmailField(required=False, max_length=254)
     user_id = serializers.CharField(required=False, max_length=150, help_text="yours; staff may order for others")

@@ -73,9 +73,7 @@ def test_what_is_not_there_can_not_be_bought(shop):
 
     assert (order.status, order.failure_code) == ("FAILED", "out_of_stock")
     assert "The laptop: you asked for 3, only 1 left." in order.failure_message
-    assert order.failure_detail["shortages"] == [
-        {"sku": "laptop", "name": "The laptop", "asked": 3, "available": 1}
-    ]
+    assert order.failure_detail["shortages"] == [{"sku": "laptop", "name": "The laptop", "asked": 3, "available": 1}]
     assert shop.saga_status(order) == "FAILED"
     assert shop.levels("laptop") == (1, 0)
     assert shop.levels("bag") == (5, 0)

@@ -1,0 +1,283 @@
+"""The orders endpoints as an integrator meets them: what is accepted, what is refused, and that a no changes nothing."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from rest_framework.authtoken.models import Token
+from rest_framework.test import APIClient
+
+from marketplace.accounts.models import User
+from marketplace.outbox.models import OutboxEvent
+from marketplace.sagas.models import SagaInstance
+from orders.models import Order
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def laptop(shop):
+    return shop.stocked("laptop-1", 5, price_minor=129_900)
+
+
+def signed_in(username="user-1", **attributes):
+    user, _ = User.objects.get_or_create(username=username, defaults=attributes)
+    token, _ = Token.objects.get_or_create(user=user)
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {token.key}")
+    return client
+
+
+def body(**changes):
+    return {"items": [{"sku": "laptop-1", "quantity": 1}], "paymentMethod": "tok_visa", **changes}
+
+
+def post(client, data=None, *, key=None, **headers):
+    headers.setdefault("HTTP_IDEMPOTENCY_KEY", key or f"key-{uuid4()}")
+    return client.post("/api/orders", body() if data is None else data, format="json", **headers)
+
+
+def nothing_was_written():
+    return not (Order.objects.exists() or SagaInstance.objects.exists() or OutboxEvent.objects.exists())
+
+
+@pytest.mark.core
+def test_a_guest_places_an_order_and_follows_it(shop, laptop):
+    client = APIClient()
+
+    reply = post(client, body(email="guest@example.com"))
+
+    assert reply.status_code == 201
+    order = reply.json()
+    assert reply["Location"].endswith(f"/api/orders/{order['id']}")
+    assert set(order) == {
+        "id", "number", "status", "failureCode", "failureMessage", "reviewStatus", "refundStatus", "items",
+        "totalAmount", "currency", "userId", "email", "shippingAddress", "createdAt", "updatedAt", "reservedUntil",
+        "payment", "shipment", "sagaId", "links", "clientSecret",
+    }  # fmt: skip
+    assert order["status"] == "CREATED"
+    assert order["totalAmount"] == "1299.00"
+    assert order["items"] == [
+        {"sku": "laptop-1", "productName": "The laptop-1", "quantity": 1, "price": "1299.00"}
+    ]  # fmt: skip
+    shop.work()
+    secret = {"HTTP_X_ORDER_SECRET": order["clientSecret"]}
+    now = client.get(order["links"]["self"], **secret).json()
+    assert now["status"] == "CONFIRMED"
+    assert now["payment"]["status"] == "CAPTURED"
+    assert "clientSecret" not in now
+    saga = client.get(order["links"]["saga"], **secret).json()
+    assert set(saga) == {"id", "orderId", "status", "currentStep", "startedAt", "completedAt", "history"}
+    assert set(saga["history"][0]) == {
+        "step", "direction", "status", "attempt", "message", "timestamp", "durationMs",
+    }  # fmt: skip
+    assert (saga["status"], saga["currentStep"]) == ("COMPLETED", None)
+    assert [entry["step"] for entry in saga["history"]][-1] == "confirm_order"
+
+
+def test_lines_of_one_sku_are_summed(shop, laptop):
+    items = [{"sku": "laptop-1", "quantity": 2}, {"productId": str(laptop.id), "quantity": 1}]
+
+    order = post(APIClient(), body(items=items)).json()
+
+    assert [(item["sku"], item["quantity"]) for item in order["items"]] == [("laptop-1", 3)]
+    assert order["totalAmount"] == "3897.00"
+
+
+BAD = [
+    ({"items": [{"sku": "no-such-thing", "quantity": 1}]}, 422, "unknown_sku"),
+    ({"items": [{"productId": str(uuid4()), "quantity": 1}]}, 422, "unknown_sku"),
+    ({"items": [{"sku": "laptop-1", "quantity": 0}]}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1", "quantity": -1}]}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1", "quantity": 1e9}]}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1", "quantity": 10**30}]}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1", "quantity": "two"}]}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1", "quantity": True}]}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1", "quantity": 1.5}]}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1"}]}, 400, "validation_error"),
+    ({"items": [{"quantity": 1}]}, 400, "validation_error"),
+    ({"items": []}, 400, "validation_error"),
+    ({"items": "laptop-1"}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1", "quantity": 1}] * 51}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1\x00", "quantity": 1}]}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1", "quantity": 1, "price": "1298.99"}]}, 409, "price_changed"),
+    ({"items": [{"sku": "laptop-1", "quantity": 1, "price": "cheap"}]}, 400, "validation_error"),
+    ({"items": [{"sku": "laptop-1", "quantity": 1, "price": "1299.001"}]}, 400, "invalid_amount"),
+    ({"items": [{"sku": "laptop-1", "quantity": 1, "colour": "red"}]}, 400, "validation_error"),
+    ({"coupon": "FREE"}, 400, "validation_error"),
+    ({"currency": "USD"}, 422, "currency_mismatch"),
+    ({"currency": "euro"}, 400, "validation_error"),
+    ({"email": "not an address"}, 400, "validation_error"),
+    ({"paymentMethod": "tok visa; drop table"}, 400, "validation_error"),
+    ({"shippingAddress": {"name": "x"}}, 400, "validation_error"),
+    ({"userId": "user-1"}, 401, "not_authenticated"),
+]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(("changes", "status", "code"), BAD)
+def test_bad_input_gets_the_right_answer_and_changes_nothing(shop, laptop, changes, status, code):
+    reply = post(APIClient(), body(**changes))
+
+    assert (reply.status_code, reply.json()["code"]) == (status, code), reply.content
+    assert reply["Content-Type"].startswith("application/problem+json")
+    assert set(reply.json()) >= {"type", "title", "status", "detail", "instance", "code", "retryable", "requestId"}
+    assert nothing_was_written()
+    assert shop.levels("laptop-1") == (5, 0)
+
+
+def test_an_unknown_field_is_named(shop, laptop):
+    [error] = post(APIClient(), body(coupon="FREE")).json()["errors"]
+    assert (error["pointer"], error["code"]) == ("/coupon", "unknown_field")
+
+
+def test_malformed_json(shop):
+    reply = APIClient().post("/api/orders", '{"items": [', content_type="application/json")
+    assert (reply.status_code, reply.json()["code"]) == (400, "malformed_json")
+
+
+def test_another_media_type(shop):
+    reply = APIClient().post("/api/orders", "items=1", content_type="application/x-www-form-urlencoded")
+    assert reply.status_code == 415
+
+
+def test_ten_megabytes(shop):
+    data = json.dumps(body(email="x" * 10_000_000))
+    reply = APIClient().post("/api/orders", data, content_type="application/json", HTTP_IDEMPOTENCY_KEY="k" * 20)
+    assert (reply.status_code, reply.json()["code"]) == (413, "body_too_large")
+    assert nothing_was_written()
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [("", "idempotency_key_missing"), ("x" * 256, "idempotency_key_malformed"), ("short", "idempotency_key_malformed")],
+)
+def test_a_key_that_is_none(shop, laptop, key, code):
+    reply = APIClient().post("/api/orders", body(), format="json", **({"HTTP_IDEMPOTENCY_KEY": key} if key else {}))
+    assert (reply.status_code, reply.json()["code"]) == (400, code)
+    assert nothing_was_written()
+
+
+@pytest.mark.core
+def test_the_same_key_again_replays_and_another_body_is_refused(shop, laptop):
+    client = signed_in()
+
+    first = post(client, key="press-1")
+    again = post(client, key="press-1")
+    other = post(client, body(paymentMethod="tok_declined"), key="press-1")
+    somebody_else = post(signed_in("user-2"), key="press-1")
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
+    assert again["Idempotency-Replayed"] == "true"
+    assert again["Location"] == first["Location"]
+    assert not first.has_header("Idempotency-Replayed")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert somebody_else.json()["id"] != first.json()["id"]
+    assert Order.objects.count() == 2
+
+
+@pytest.mark.core
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("redis_is_there", [True, False])
+def test_fifty_requests_with_one_key(shop, laptop, settings, redis_is_there):
+    if not redis_is_there:
+        settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    def press(_):
+        try:
+            return post(APIClient(), key="one-key-for-all-of-them")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        replies = list(pool.map(press, range(50)))
+
+    assert {reply.status_code for reply in replies} == {201}
+    assert len({reply.content for reply in replies}) == 1
+    assert Order.objects.count() == 1
+    shop.work()
+    assert len(shop.gateway.charges()) == 1
+
+
+def test_an_order_is_its_buyers_business(shop, laptop):
+    mine, theirs = signed_in("user-1"), signed_in("user-2")
+    order = post(mine).json()
+    path = f"/api/orders/{order['id']}"
+
+    for client in (theirs, APIClient()):
+        for reply in (
+            client.get(path),
+            client.get(f"{path}/saga"),
+            client.post(f"{path}/cancel"),
+            client.post(f"{path}/pay", {"paymentMethod": "tok_visa"}, format="json"),
+            client.get(path, HTTP_X_ORDER_SECRET="os_wrong"),
+        ):
+            assert (reply.status_code, reply.json()["code"]) == (404, "unknown_order")
+    assert Order.objects.get().status == "CREATED"
+    assert mine.get(path).status_code == 200
+    assert signed_in("boss", is_staff=True).get(path).status_code == 200
+
+
+def test_lists_show_ones_own_orders_page_by_page(shop, laptop):
+    mine, boss = signed_in("user-1"), signed_in("boss", is_staff=True)
+    placed = [post(mine).json()["id"] for _ in range(3)]
+    post(signed_in("user-2"))
+
+    first = mine.get("/api/orders?limit=2").json()
+    second = mine.get(first["next"]).json()
+
+    assert [row["id"] for row in first["results"] + second["results"]] == placed[::-1]
+    assert second["next"] is None
+    assert len(boss.get("/api/orders").json()["results"]) == 4
+    assert len(boss.get("/api/orders/user/user-1").json()["results"]) == 3
+    assert mine.get("/api/orders/user/user-2").status_code == 403
+    assert APIClient().get("/api/orders").status_code == 401
+    assert APIClient().get("/api/orders/user/user-1").status_code == 401
+
+
+def test_staff_order_for_others_and_nobody_else_does(shop, laptop):
+    assert post(signed_in("boss", is_staff=True), body(userId="user-1")).json()["userId"] == "user-1"
+    assert post(signed_in("user-2"), body(userId="user-1")).status_code == 403
+    assert post(signed_in("user-1"), body(userId="user-1")).status_code == 201
+
+
+def test_guests_can_be_asked_to_sign_in(shop, laptop, settings):
+    settings.GUEST_CHECKOUT = False
+    reply = post(APIClient())
+    assert (reply.status_code, reply.json()["code"]) == (401, "sign_in_required")
+    assert nothing_was_written()
+
+
+@pytest.mark.core
+def test_pay_and_cancel(shop, laptop):
+    client = signed_in()
+    data = body()
+    del data["paymentMethod"]
+    order, other = post(client, data).json(), post(client, data).json()
+    shop.work()
+    reserved = client.get(order["links"]["self"]).json()
+    assert (reserved["status"], reserved["links"].keys()) == ("RESERVED", {"self", "saga", "cancel", "pay"})
+
+    paid = client.post(reserved["links"]["pay"], {"paymentMethod": "tok_visa"}, format="json")
+    cancelled = client.post(f"/api/orders/{other['id']}/cancel", {"reason": "Found it cheaper."}, format="json")
+    shop.work()
+
+    assert (paid.status_code, cancelled.status_code) == (202, 202)
+    assert client.get(order["links"]["self"]).json()["status"] == "CONFIRMED"
+    after = client.post(f"/api/orders/{other['id']}/cancel")
+    assert (after.status_code, after.json()["status"]) == (200, "CANCELLED")
+    late = client.post(f"/api/orders/{order['id']}/cancel")
+    assert (late.status_code, late.json()["code"]) == (409, "not_cancellable")
+    again = client.post(reserved["links"]["pay"], {"paymentMethod": "tok_declined"}, format="json")
+    assert (again.status_code, again.json()["code"]) == (409, "not_payable")
+    assert shop.levels("laptop-1") == (4, 0)
+
+
+def test_an_order_that_is_none(shop):
+    client = signed_in()
+    assert client.get(f"/api/orders/{uuid4()}").json()["code"] == "unknown_order"
+    assert client.get("/api/orders/not-a-uuid").status_code == 404
+    assert client.delete("/api/orders").json()["code"] == "method_not_allowed"

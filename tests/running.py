@@ -1,0 +1,136 @@
+"""The whole system as a user runs it, for tests that use it from outside: by HTTP, in a browser, with `kill -9`."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from redis import Redis
+
+from marketplace.embedded.testing import Site, free_port
+from marketplace.embedded.valkey import PROGRAM as VALKEY
+from payments.gateways.base import Charge
+from payments.gateways.sandbox.client import SandboxGateway
+
+DECIDED = {"CONFIRMED", "FAILED", "CANCELLED"}
+
+
+class RunningShop(Site):
+    """A shop with all its processes, and what a client, an operator and a vandal do with it."""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        super().__init__(data_dir, **environment)
+        limits = httpx.Limits(max_connections=60)
+        self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False, limits=limits)
+
+    def audit(self) -> str:
+        """Run the auditor; return what it found, empty when the books agree."""
+        result = self.manage("audit")
+        return "" if result.returncode == 0 else result.stdout + result.stderr
+
+    def kill_service(self, name: str) -> None:
+        """`kill -9` a service with all its processes, and wait until another one has taken its place."""
+        before = self.pid(name)
+        os.killpg(before, signal.SIGKILL)
+        eventually(lambda: self._pid_or_none(name) not in {None, before}, 60)
+
+    def _pid_or_none(self, name: str) -> int | None:
+        try:
+            return self.pid(name)
+        except KeyError:
+            return None
+
+    def redis(self) -> "Redis[bytes]":
+        return Redis(unix_socket_path=str(self.layout.valkey_socket))
+
+    # --- as a client of the API ---------------------------------------------------------------------------------------
+
+    def post_order(self, sku: str, *, key: str = "", token: str = "tok_visa", quantity: int = 1) -> httpx.Response:
+        body = {"items": [{"sku": sku, "quantity": quantity}], "paymentMethod": token}
+        return self.http.post("/api/orders", json=body, headers={"Idempotency-Key": key or f"test-{uuid4()}"})
+
+    def post_orders(self, sku: str, count: int, *, at_once: int = 8, **order: Any) -> list[dict[str, Any]]:
+        """Place so many orders, `at_once` side by side; every one must be accepted."""
+        with ThreadPoolExecutor(at_once) as pool:
+            replies = list(pool.map(lambda _: self.post_order(sku, **order), range(count)))
+        assert {reply.status_code for reply in replies} == {201}, [r.text for r in replies if r.status_code != 201][:3]
+        return [reply.json() for reply in replies]
+
+    def order(self, created: dict[str, Any]) -> dict[str, Any]:
+        """The order as it is now."""
+        secret = {"X-Order-Secret": created["clientSecret"]}
+        return self.http.get(f"/api/orders/{created['id']}", headers=secret).raise_for_status().json()
+
+    def saga(self, created: dict[str, Any]) -> dict[str, Any]:
+        secret = {"X-Order-Secret": created["clientSecret"]}
+        return self.http.get(f"/api/orders/{created['id']}/saga", headers=secret).raise_for_status().json()
+
+    def decided(self, created: list[dict[str, Any]], *, within: float) -> list[dict[str, Any]]:
+        """Wait until every one of these orders is decided; return them."""
+        left = {order["id"]: order for order in created}
+        done = {}
+        end = time.monotonic() + within
+        while left and time.monotonic() < end:
+            for order_id, order in list(left.items()):
+                now = self.order(order)
+                if now["status"] in DECIDED:
+                    done[order_id] = now
+                    del left[order_id]
+            time.sleep(0.3)
+        assert not left, f"{len(left)} orders are not decided, such as {self.saga(next(iter(left.values())))}"
+        return [done[order["id"]] for order in created]
+
+    def available(self, sku: str) -> int:
+        return int(self.http.get(f"/api/products/{sku}").raise_for_status().json()["available"])
+
+    def charges(self) -> list[Charge]:
+        """Everything in the sandbox bank's own books."""
+        with closing(SandboxGateway(url=self.sandbox_url, api_key="sk_sandbox", timeout_seconds=10)) as bank:
+            return list(bank.list(since=datetime(2020, 1, 1, tzinfo=UTC)))
+
+
+class OwnRedis:
+    """A Redis of the test's own, to be stopped and started while the shop runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            [str(VALKEY), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""],
+            stdout=subprocess.DEVNULL,
+        )
+        eventually(lambda: _answers(self.port), 10)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+def eventually(look: Any, within: float) -> Any:
+    """Return what `look()` answers as soon as that is true; fail after `within` seconds."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {within} s: {look}")
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
