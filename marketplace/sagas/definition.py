@@ -13,7 +13,7 @@ A definition that can't be right is refused when its module is imported, with a 
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Protocol
@@ -24,6 +24,7 @@ from marketplace.sagas.outcomes import Done, Handler, Outcome, Ready, Refused, U
 from marketplace.sagas.ticket import Cause, Ticket
 
 DEFAULT_QUEUE = "orders"
+LONGEST_NAME = 60  # characters, as the column has it
 
 
 class DefinitionError(TypeError):
@@ -55,7 +56,8 @@ class RetryPolicy:
     def pause(self, attempt: int) -> timedelta:
         """Draw the wait after the failure of `attempt` (1 for the first)."""
         delay = settings.SAGA_RETRY_DELAY_SECONDS if self.delay is None else self.delay
-        return timedelta(seconds=random.uniform(0, min(self.ceiling, delay * 2 ** (attempt - 1))))  # noqa: S311
+        doublings = min(attempt - 1, 60)  # far beyond any ceiling, and still a number
+        return timedelta(seconds=random.uniform(0, min(self.ceiling, delay * 2**doublings)))  # noqa: S311
 
 
 UNDO_POLICY = RetryPolicy(attempts=8, spent="park")
@@ -155,8 +157,11 @@ class Call(_Node):
 class Wait(_Node):
     """Wait for the signal `signal` (default: the step's name) until `until(ticket)`, then leave by `otherwise`.
 
+    Past the pivot, where there is no way back, a wait that ran out is left to a person.
+
     `unless(ticket)`: the wait is over before it began. `receive` takes in the signal's payload (`ticket.signal`), in
-    our transaction; answering `Refused` there ends the saga, any other outcome than `Done` keeps it waiting.
+    our transaction: `Done` goes on, `Refused` ends the saga, `Parked` leaves it to a person, and with `Retry` or
+    `Unknown` that signal was not the one, and it waits on.
     """
 
     name: str
@@ -226,30 +231,64 @@ def find(name: str, version: int) -> type[Saga] | None:
     return _registry.get((name, version))
 
 
+def not_stopped_by(signal: str) -> list[tuple[str, int]]:
+    """Name and version of every definition known here that has no stop of that name."""
+    return [known for known, saga in _registry.items() if signal not in saga.stops]
+
+
 def check(saga: type[Saga]) -> None:
     """Raise `DefinitionError` with one sentence if the definition contradicts itself."""
-
-    def wrong(why: str) -> None:
+    why = next(_contradictions(saga), None)
+    if why is not None:
         raise DefinitionError(f"{saga.__name__}: {why}")
 
+
+def _contradictions(saga: type[Saga]) -> Iterator[str]:
     names = [node.name for node in saga.steps]
     if not names:
-        wrong("a saga needs at least one step")
+        yield "a saga needs at least one step"
     for name in names:
+        if not 1 <= len(name) <= LONGEST_NAME:
+            yield f"{name!r} is no name for a step: it needs 1 to {LONGEST_NAME} characters"
         if names.count(name) > 1:
-            wrong(f"two steps are called {name!r}")
+            yield f"two steps are called {name!r}"
     if sum(node.pivot for node in saga.steps) > 1:
-        wrong("there can be only one pivot")
+        yield "there can be only one pivot"
     for at, node in enumerate(saga.steps):
-        if at < saga.pivot() or isinstance(node, Wait):
+        if isinstance(node, Wait):
+            if node.listens_to in saga.stops:
+                yield f"{node.name!r} waits for the signal {node.listens_to!r}, which stops the saga"
             continue
-        if node.undo is not None:
-            wrong(f"{node.name!r} lies at or after the pivot, so it is never undone: it can't have an undo")
+        yield from _contradictions_of(node)
+        if at >= saga.pivot() and node.undo is not None:
+            yield f"{node.name!r} lies at or after the pivot, so it is never undone: it can't have an undo"
         if at > saga.pivot() and node.retry.spent == "compensate":
-            wrong(f"{node.name!r} lies after the pivot: when its retries are spent it must park")
+            yield f"{node.name!r} lies after the pivot: when its retries are spent it must park"
+        if node.pivot and isinstance(node, Call) and node.retry.spent == "compensate":
+            yield (
+                f"{node.name!r} is a call and the pivot: nobody can undo it, so when its retries are spent it must park"
+            )
     known = _registry.get((saga.name, saga.version))
     if known is not None and (known.__module__, known.__qualname__) != (saga.__module__, saga.__qualname__):
-        wrong(f"{saga.name!r} version {saga.version} is already {known.__module__}.{known.__qualname__}")
+        yield f"{saga.name!r} version {saga.version} is already {known.__module__}.{known.__qualname__}"
+
+
+def _contradictions_of(node: Step | Call) -> Iterator[str]:
+    """What is wrong with a step by itself, wherever it stands."""
+    for policy in (node.retry, node.undo_retry):
+        if policy.attempts is not None and policy.attempts < 1:
+            yield f"{node.name!r} must be allowed at least one attempt"
+        if (policy.delay or 0) < 0:
+            yield f"{node.name!r} can't wait less than no time before it is tried again"
+    for action in (node.do, node.undo):
+        if action is None:
+            continue
+        if isinstance(node, Call) and not all(hasattr(action, part) for part in ("prepare", "send", "record")):
+            yield f"{node.name!r} is a call: what it does needs prepare, send and record (see `remote`)"
+        if isinstance(node, Step) and not callable(action):
+            yield f"{node.name!r} needs a function for what it does"
+    if isinstance(node, Call) and node.timeout <= 0:
+        yield f"{node.name!r} must be given some time to answer"
 
 
 __all__ = [
@@ -267,5 +306,6 @@ __all__ = [
     "Wait",
     "Workspace",
     "find",
+    "not_stopped_by",
     "remote",
 ]
