@@ -67,6 +67,11 @@ class SagaInstance(models.Model):
                 condition=~Q(status__in=["COMPLETED", "FAILED", "COMPENSATED"])
                 | Q(due_at__isnull=True, completed_at__isnull=False),
             ),
+            models.CheckConstraint(
+                name="sagas_unfinished_is_due",  # nobody would ever look at it again
+                condition=Q(status__in=["COMPLETED", "FAILED", "COMPENSATED", "NEEDS_ATTENTION"])
+                | Q(due_at__isnull=False),
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["due_at"], include=["queue"], name="sagas_claim", condition=Q(due_at__isnull=False)),
@@ -111,7 +116,7 @@ class SagaHistory(models.Model):
     error = models.TextField(blank=True, help_text="the traceback of something unforeseen")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
-    duration_ms = models.PositiveIntegerField()
+    duration_ms = models.PositiveBigIntegerField()
 
     class Meta:
         verbose_name_plural = "saga history"

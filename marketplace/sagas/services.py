@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
 from marketplace.sagas import doorbell
-from marketplace.sagas.definition import Saga
+from marketplace.sagas.definition import Saga, not_stopped_by
 from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import TERMINAL, SagaInstance, Status
 
@@ -51,6 +51,8 @@ def start(definition: type[Saga], starts: Sequence[Start], *, now: datetime) -> 
     transaction.on_commit(partial(doorbell.ring, first.queue))
 
 
+# What makes a saga due by a signal: a wait may be over, or a stop may act. A pause before the next attempt is not cut
+# short by anything else, and nothing hurries a call in flight, a compensation, or a saga that is left to a person.
 _SIGNAL = """
     WITH saga AS MATERIALIZED (SELECT id, status, queue FROM sagas_sagainstance WHERE id = %(saga)s FOR UPDATE),
     stored AS (
@@ -62,10 +64,13 @@ _SIGNAL = """
     woken AS (
         UPDATE sagas_sagainstance AS t SET
             pending_signals = pending_signals + 1,
-            due_at = CASE WHEN in_flight OR status = 'NEEDS_ATTENTION' THEN due_at
+            due_at = CASE WHEN in_flight OR undoing OR status = 'NEEDS_ATTENTION' THEN due_at
+                          WHEN wait_until IS NULL AND (t.name, version) IN (
+                              SELECT * FROM unnest(%(names)s::text[], %(versions)s::int[])) THEN due_at
                           ELSE LEAST(due_at, clock_timestamp()) END
-        FROM stored WHERE t.id = stored.saga_id AND stored.consumed_at IS NULL)
-    SELECT saga.status, saga.queue, EXISTS (SELECT 1 FROM stored) FROM saga
+        FROM stored WHERE t.id = stored.saga_id AND stored.consumed_at IS NULL RETURNING due_at)
+    SELECT saga.status, saga.queue, EXISTS (SELECT 1 FROM stored),
+           (SELECT due_at <= clock_timestamp() FROM woken) FROM saga
 """
 
 
@@ -85,6 +90,7 @@ def signal(saga_id: UUID, name: str, *, signal_id: str, payload: dict[str, Any] 
     accepted. Who comes first, a signal or the step that makes it pointless, is decided by that lock. Raises
     `NoSuchSaga`.
     """
+    unmoved = not_stopped_by(name)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             _SIGNAL,
@@ -94,32 +100,29 @@ def signal(saga_id: UUID, name: str, *, signal_id: str, payload: dict[str, Any] 
                 "signal": signal_id,
                 "payload": bulk.to_json(payload or {}),
                 "terminal": sorted(TERMINAL),
+                "names": [kind for kind, _ in unmoved],
+                "versions": [version for _, version in unmoved],
             },
         )
         row = cursor.fetchone()
         if row is None:
             raise NoSuchSaga
-        status, queue, stored = row
-        accepted = status not in TERMINAL
-        if accepted:
+        status, queue, stored, due = row
+        if due:
             transaction.on_commit(partial(doorbell.ring, queue))
-    return Receipt(accepted=accepted, duplicate=not stored, status=status)
+    return Receipt(accepted=status not in TERMINAL, duplicate=not stored, status=status)
 
 
 def nudge(subject_ids: Sequence[UUID], *, now: datetime) -> int:
-    """Make the waiting sagas of these subjects due now, so that they look at the time; return how many.
+    """Ring for the sagas of these subjects whose wait is over by `now`; return how many.
 
-    For whoever has reason to believe that a deadline has passed. Changes nothing else: what the saga then does is its
-    own decision.
+    For whoever has reason to believe that a deadline has passed and does not want to leave it to the next sweep. Locks
+    and changes nothing: such a saga is due already, and what it then does is its own decision.
     """
-    with transaction.atomic():
-        waiting = SagaInstance.objects.filter(
-            subject_id__in=list(subject_ids), wait_until__lte=now, in_flight=False, due_at__gt=now
-        )
-        nudged = waiting.update(due_at=now)
-        if nudged:
-            for queue in (
-                SagaInstance.objects.filter(subject_id__in=list(subject_ids)).values_list("queue", flat=True).distinct()
-            ):
-                transaction.on_commit(partial(doorbell.ring, queue))
-    return nudged
+    over = SagaInstance.objects.filter(
+        subject_id__in=list(subject_ids), wait_until__lte=now, due_at__lte=now, in_flight=False
+    )
+    queues = list(over.values_list("queue", flat=True))
+    for queue in sorted(set(queues)):
+        transaction.on_commit(partial(doorbell.ring, queue))
+    return len(queues)

@@ -104,7 +104,9 @@ class Pass:
         known = [run for run in runs if run.saga is not None]
         for run in runs:
             if run.saga is None:
-                self._park(run, f"there is no definition {run.name!r} version {run.version} here")
+                why = f"there is no definition {run.name!r} version {run.version} here"
+                self._note(run, run.current_step, Result.PARKED, why, started_at=run.step_started_at)
+                self._park(run, why)
         opened: dict[type[Workspace], list[Ticket]] = {}
         for run in known:
             opened.setdefault(cast(type[Saga], run.saga).workspace, []).append(run.ticket)
@@ -125,7 +127,7 @@ class Pass:
     def _place(self, run: Run) -> None:
         """Let `run` join the group at its position, unless it is to be stopped first or belongs to other workers."""
         saga = cast(type[Saga], run.saga)
-        if run.stop and not run.undoing and run.position <= saga.pivot():
+        if self._may_stop(run):
             self._stop(run)
             return
         if run.position != CLOSING:
@@ -197,8 +199,7 @@ class Pass:
                 run.ticket.signal = signal.payload
                 received.append(run)
             elif self.now >= until:
-                self._note(run, node.name, Result.EXPIRED, node.otherwise.message, started_at=run.step_started_at)
-                self._undo_from(run, run.position - 1, node.otherwise.cause())
+                self._expire(run, node)
             else:
                 run.due_at = until
         if not received:
@@ -207,10 +208,19 @@ class Pass:
         outcomes = node.receive(tickets, now=self.now) if node.receive else [Done() for _ in tickets]
         for run, outcome in self._pair(received, outcomes):
             run.ticket.signal = None
-            if isinstance(outcome, Done | Refused):
-                self._apply(run, node, outcome, started_at=run.step_started_at)
+            if isinstance(outcome, Retry | Unknown):
+                self._place(run)  # it waits on, unless another signal is here already
             else:
-                run.due_at = run.wait_until
+                self._apply(run, node, outcome, started_at=run.step_started_at)
+
+    def _expire(self, run: Run, node: Wait) -> None:
+        """The time to wait is over: leave by the wait's exit, or to a person where there is no way back."""
+        self._note(run, node.name, Result.EXPIRED, node.otherwise.message, started_at=run.step_started_at)
+        if self._past_pivot(run):
+            run.wait_until = None  # who lets it go on lets it wait anew
+            self._park(run, f"{node.name} ran out past the pivot: {node.otherwise.message or node.otherwise.code}")
+        else:
+            self._undo_from(run, run.position - 1, node.otherwise.cause())
 
     def _close(self, group: list[Run], saga: type[Saga]) -> None:
         tickets = [run.ticket for run in group]
@@ -239,6 +249,8 @@ class Pass:
                 self._note(run, node.name, Result.REFUSED, message or code, started_at=started_at)
                 if run.undoing:
                     self._park(run, self._remains(run, node, message or code))
+                elif self._past_pivot(run):
+                    self._park(run, f"{node.name} was refused past the pivot: {message or code}")
                 else:
                     self._undo_from(run, run.position - 1, Cause("failed", code, message, dict(data)))
             case Parked(why):
@@ -248,6 +260,8 @@ class Pass:
                 result = Result.UNKNOWN if isinstance(outcome, Unknown) else Result.RETRY
                 self._note(run, node.name, result, why, started_at=started_at)
                 self._again(run, cast(Step | Call, node), why, after=getattr(outcome, "after", None))
+            case unforeseen:
+                raise TypeError(f"{node.name} answered {unforeseen!r}, which is no outcome")
 
     def _forward(self, run: Run) -> None:
         saga = cast(type[Saga], run.saga)
@@ -273,6 +287,20 @@ class Pass:
             self._move(run, Status.COMPENSATING)
         self._place(run)
 
+    def _past_pivot(self, run: Run) -> bool:
+        return run.position > cast(type[Saga], run.saga).pivot()
+
+    def _may_stop(self, run: Run) -> bool:
+        """Whether a stop has come that can act now.
+
+        Up to the pivot it can; but a pivot that was called already may have happened, and nobody can undo it: there it
+        waits until somebody knows.
+        """
+        if run.stop is None or run.undoing or self._past_pivot(run):
+            return False
+        node = self._node(run)
+        return not (node.pivot and isinstance(node, Call) and run.attempt)
+
     def _stop(self, run: Run) -> None:
         """A signal stops the saga here, between two steps (or between two attempts at one)."""
         saga = cast(type[Saga], run.saga)
@@ -289,7 +317,7 @@ class Pass:
 
     def _again(self, run: Run, node: Step | Call, why: str, *, after: timedelta | None) -> None:
         policy: RetryPolicy = node.undo_retry if run.undoing else node.retry
-        if run.stop and not run.undoing:
+        if self._may_stop(run):
             self._stop(run)
             return
         pause = policy.pause(run.attempt) if after is None else after
@@ -299,7 +327,7 @@ class Pass:
             run.step_started_at = None
         elif run.undoing:
             self._park(run, self._remains(run, node, why))
-        elif policy.spent == "park" or run.position > cast(type[Saga], run.saga).pivot():
+        elif policy.spent == "park" or self._past_pivot(run):
             self._park(run, f"{node.name} was tried {run.attempt} times: {why}")
         else:
             self._undo_from(run, run.position, Cause("failed", policy.code, policy.message or why))
@@ -324,6 +352,7 @@ class Pass:
 
     def _park(self, run: Run, why: str) -> None:
         run.due_at = None
+        run.in_flight = False
         run.attention = why
         self._move(run, Status.NEEDS_ATTENTION)
 
@@ -350,7 +379,7 @@ class Pass:
         if run.status in TERMINAL or run.undoing:
             for signal in run.inbox:
                 signal.disposition = signal.disposition or "TOO_LATE"
-        elif run.saga is not None and run.position > run.saga.pivot():
+        elif run.saga is not None and self._past_pivot(run):
             for signal in run.inbox:
                 if signal.name in run.saga.stops:
                     signal.disposition = signal.disposition or "TOO_LATE"
