@@ -1,0 +1,111 @@
+"""What a shopper may send. A form checks shape; what the shop can do about it is for the services to say."""
+
+import secrets
+from typing import Any, Final, Self
+
+from django import forms
+from django.contrib.auth.forms import BaseUserCreationForm
+
+from inventory.selectors import ProductView
+from marketplace.accounts.models import User
+from marketplace.storefront.cards import CARDS, DEFAULT_CARD
+from orders.services import MOST_UNITS
+
+COUNTRIES: Final = (
+    ("AU", "Australia"), ("AT", "Austria"), ("BE", "Belgium"), ("BR", "Brazil"), ("BG", "Bulgaria"), ("CA", "Canada"),
+    ("HR", "Croatia"), ("CY", "Cyprus"), ("CZ", "Czechia"), ("DK", "Denmark"), ("EE", "Estonia"), ("FI", "Finland"),
+    ("FR", "France"), ("DE", "Germany"), ("GR", "Greece"), ("HU", "Hungary"), ("IS", "Iceland"), ("IN", "India"),
+    ("IE", "Ireland"), ("IT", "Italy"), ("JP", "Japan"), ("LV", "Latvia"), ("LT", "Lithuania"), ("LU", "Luxembourg"),
+    ("MT", "Malta"), ("NL", "Netherlands"), ("NZ", "New Zealand"), ("NO", "Norway"), ("PL", "Poland"),
+    ("PT", "Portugal"), ("RO", "Romania"), ("SK", "Slovakia"), ("SI", "Slovenia"), ("ES", "Spain"), ("SE", "Sweden"),
+    ("CH", "Switzerland"), ("GB", "United Kingdom"), ("US", "United States"),
+)  # fmt: skip
+_ADDRESS: Final = ("name", "line1", "postal_code", "city", "country")
+
+
+def fresh_key() -> str:
+    """Return an idempotency key nobody can guess: for a guest it is also what tells one visitor from another."""
+    return f"shop-{secrets.token_urlsafe(24)}"
+
+
+class PaymentForm(forms.Form):
+    """A choice among the test cards."""
+
+    payment_method = forms.ChoiceField(
+        choices=[(card.token, card.name) for card in CARDS],
+        error_messages={"required": "Please choose a card.", "invalid_choice": "We don’t know that card."},
+    )
+
+
+class BuyForm(PaymentForm):
+    """One press of Buy Now: what, how many, at the price that was seen, and the key that makes it happen once."""
+
+    sku = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    price_minor = forms.IntegerField(min_value=0, max_value=10**15, widget=forms.HiddenInput)
+    key = forms.RegexField(r"\A[\x21-\x7e]{16,255}\Z", widget=forms.HiddenInput)
+    quantity = forms.IntegerField(
+        min_value=1,
+        max_value=MOST_UNITS,
+        error_messages={
+            "required": "How many would you like?",
+            "invalid": "Please give a whole number.",
+            "min_value": "At least 1, please.",
+            "max_value": "At most %(limit_value)s at a time, please.",
+        },
+    )
+
+    @classmethod
+    def offer(cls, product: ProductView, *, quantity: int = 1, **initial: Any) -> Self:
+        """Return the form that offers `product` at its present price, under a key of its own."""
+        return cls(
+            initial={
+                "sku": product.sku,
+                "price_minor": product.price_minor,
+                "key": fresh_key(),
+                "quantity": quantity,
+                "payment_method": DEFAULT_CARD.token,
+                **initial,
+            }
+        )
+
+
+class CheckoutForm(BuyForm):
+    """Buy Now with an address, or a reservation to be paid later."""
+
+    name = forms.CharField(label="Name", max_length=100)
+    line1 = forms.CharField(label="Street and number", max_length=100)
+    postal_code = forms.CharField(label="Postal code", max_length=20)
+    city = forms.CharField(label="City", max_length=100)
+    country = forms.ChoiceField(label="Country", choices=COUNTRIES, initial="DE")
+    email = forms.EmailField(label="E-mail", max_length=254, required=False, help_text="For news of this order only.")
+    pay = forms.ChoiceField(choices=[("now", "Buy now"), ("later", "Reserve now, pay later")], required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        completion = {"name": "name", "line1": "address-line1", "city": "address-level2", "email": "email"}
+        completion |= {"postal_code": "postal-code", "country": "country"}
+        for field, token in completion.items():
+            self.fields[field].widget.attrs["autocomplete"] = f"shipping {token}"
+
+    @property
+    def address(self) -> dict[str, str]:
+        """The address, in the words of the orders' service. Only of a valid form."""
+        return {name: self.cleaned_data[name] for name in _ADDRESS}
+
+
+class RegisterForm(BaseUserCreationForm):  # type: ignore[type-arg]  # generic in its stubs only
+    """A new account."""
+
+    class Meta:
+        model = User
+        fields = ("username", "email")
+        labels = {"username": "User name", "email": "E-mail"}
+        help_texts = {"username": "Letters, digits and @ . + - _ only. It can’t be changed later."}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].required = False
+        self.fields["password1"].help_text = "At least 8 characters, not only digits, and none of the common ones."
+        self.fields["password2"].help_text = ""
+        self.fields["password2"].label = "Password again"
+        self.fields["username"].widget.attrs.pop("autofocus", None)

@@ -1,0 +1,215 @@
+"""The whole of what the order page says, from an order and its saga."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from marketplace.storefront.presentation.money import MoneyStory, money_story, price
+from marketplace.storefront.presentation.progress import Line, Stage, receipt, tracker, tried_before
+from marketplace.storefront.presentation.sentences import ending
+from marketplace.storefront.presentation.steps import now_doing
+from orders.selectors import ItemView, OrderView, SagaStory
+
+STANDS: Final = frozenset({"CONFIRMED", "SHIPPED", "IN_TRANSIT", "DELIVERED"})
+ENDED: Final = frozenset({"FAILED", "CANCELLED"})
+AT_REST: Final = frozenset({"COMPLETED", "FAILED", "COMPENSATED"})
+STOPPABLE: Final = frozenset({"CREATED", "RESERVED", "PAYMENT_PENDING", "PAID"})
+
+_STATUS_WORDS: Final[Mapping[str, str]] = {
+    "CREATED": "Received",
+    "RESERVED": "Set aside",
+    "PAYMENT_PENDING": "Payment under way",
+    "PAID": "Payment approved",
+    "CONFIRMED": "Confirmed",
+    "SHIPPED": "Shipped",
+    "IN_TRANSIT": "On the way",
+    "DELIVERED": "Delivered",
+    "FAILED": "Didn’t work out",
+    "CANCELLED": "Cancelled",
+}
+_UNDER_WAY: Final[Mapping[str, tuple[str, str]]] = {
+    "CREATED": ("Your order is in", "We are checking the shelf and putting your things aside."),
+    "RESERVED": ("Set aside for you", "Nobody else can buy them now. Your bank is next."),
+    "PAYMENT_PENDING": ("Asking your bank", "This takes a moment. You can stay, or come back to this page later."),
+    "PAID": ("Your bank said yes", "One routine check, and it’s yours."),
+}
+_STANDING: Final[Mapping[str, tuple[str, str]]] = {
+    "CONFIRMED": ("It’s yours", "Thank you! Your order is confirmed and on its way to our warehouse."),
+    "SHIPPED": ("It has left the house", "Your parcel has been handed over to the carrier."),
+    "IN_TRANSIT": ("On the way", "Your parcel is on the way to you."),
+    "DELIVERED": ("Delivered", "Your parcel has arrived. Enjoy!"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """One line that couldn't be had: how many were asked for, and how many were there."""
+
+    sku: str
+    name: str
+    asked: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """What the page shows. `tone` is "busy", "good", "bad", "calm" or "attention", for the style sheet.
+
+    `running`: more will happen by itself. `awaits_payment`: only the buyer can move it on. `finished`: nothing will
+    happen any more. `version` changes when, and only when, something on the page does.
+    """
+
+    order: OrderView
+    status_words: str
+    tone: str
+    headline: str
+    what: str
+    money: MoneyStory
+    next_step: str
+    other_card: bool
+    stages: tuple[Stage, ...]
+    lines: tuple[Line, ...]
+    shortfalls: tuple[Shortfall, ...]
+    total: str
+    running: bool
+    awaits_payment: bool
+    needs_attention: bool
+    finished: bool
+    can_cancel: bool
+    time_left: str
+    version: str
+
+    @property
+    def announcement(self) -> str:
+        """The state of the order in one breath, for people who can't see it change."""
+        money = f" {self.money.sentence}" if self.finished else ""
+        return f"{self.headline}. {self.what}{money}"
+
+    @property
+    def stamp(self) -> str:
+        """The word that is stamped on a receipt to which nothing will be added."""
+        if not self.finished:
+            return ""
+        if self.order.status in STANDS:
+            return self.status_words
+        if self.order.status == "CANCELLED":
+            return "Cancelled"
+        return "Refunded" if self.money.moved == "returned" else "Not charged" if self.money.moved == "none" else ""
+
+    @property
+    def again(self) -> ItemView | None:
+        """What "order again" would order: the only line of an order that came to nothing."""
+        return self.order.items[0] if self.order.status in ENDED and len(self.order.items) == 1 else None
+
+    @property
+    def take_instead(self) -> int:
+        """How many could be had instead of the too many that were asked for; 0 where that is no way out."""
+        return self.shortfalls[0].available if self.again and self.shortfalls else 0
+
+
+def status_words(status: str) -> str:
+    """Return an order's status as a shopper reads it in a list."""
+    return _STATUS_WORDS.get(status, status.replace("_", " ").capitalize())
+
+
+def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: bool = False) -> OrderPage:
+    """Turn `order` and the story of its saga into what its page shows.
+
+    `paying`: the buyer has just chosen how to pay, and the saga may not have taken notice yet.
+    """
+    stands = order.status in STANDS
+    needs_attention = story.status == "NEEDS_ATTENTION"
+    finished = story.status in AT_REST and (stands or order.status in ENDED)
+    awaits_payment = _awaits_payment(order, story) and not paying
+    tone, headline, what = _words(order, story, awaits_payment=awaits_payment)
+    over = ending(order.status, order.failure_code) if order.status in ENDED else None
+    total = price(order.total_minor, order.currency)
+    payment_status = order.payment.status if order.payment else ""
+    return OrderPage(
+        order=order,
+        status_words=status_words(order.status),
+        tone=tone,
+        headline=headline,
+        what=what,
+        money=money_story(
+            payment_status=payment_status,
+            amount=total,
+            confirmed=stands,
+            finished=finished,
+            undoing=story.status == "COMPENSATING",
+        ),
+        next_step=over.next_step if over else "",
+        other_card=bool(over and over.other_card),
+        stages=tracker(story, confirmed=stands, finished=finished, awaits_payment=awaits_payment),
+        lines=receipt(story, finished=finished, awaits_payment=awaits_payment),
+        shortfalls=_shortfalls(order.failure_detail),
+        total=total,
+        running=not (finished or awaits_payment or needs_attention),
+        awaits_payment=awaits_payment,
+        needs_attention=needs_attention,
+        finished=finished,
+        can_cancel=order.status in STOPPABLE and story.status in {"STARTED", "IN_PROGRESS"},
+        time_left=_time_left(order.reserved_until, now),
+        version=_version(order, story, paying=paying),
+    )
+
+
+def _awaits_payment(order: OrderView, story: SagaStory) -> bool:
+    """Whether the saga stands at its wait, and no method of payment has come yet."""
+    at_the_wait = story.current_step == "payment_request" and story.status == "IN_PROGRESS"
+    return order.status == "RESERVED" and at_the_wait and not order.payment_method
+
+
+def _words(order: OrderView, story: SagaStory, *, awaits_payment: bool) -> tuple[str, str, str]:
+    """Return the tone, the headline, and the sentence below it."""
+    if order.status in ENDED:
+        over = ending(order.status, order.failure_code)
+        return ("calm" if order.status == "CANCELLED" else "bad"), over.headline, over.what
+    if story.status == "NEEDS_ATTENTION":
+        return (
+            "attention",
+            "A person is looking at this",
+            "Something needs a human hand. You will not be charged twice, and you don’t have to do anything.",
+        )
+    if order.status in STANDS:
+        return "good", *_STANDING[order.status]
+    if story.status == "COMPENSATING":
+        doing = now_doing(story.current_step, undoing=True, again=False)
+        return "busy", "This isn’t going to work, so we are undoing it", doing
+    if awaits_payment:
+        return "calm", "Set aside for you", "Nobody else can buy these now. Pay when you are ready."
+    headline, what = _UNDER_WAY.get(order.status, ("Your order is in", "We are working on it."))
+    if tried_before(story) and order.status in {"PAYMENT_PENDING", "PAID"}:
+        what = "Your bank gave no clear answer yet. We are asking again; you will not be charged twice."
+    return "busy", headline, what
+
+
+def _time_left(until: datetime | None, now: datetime) -> str:
+    seconds = max(0, math.ceil((until - now).total_seconds())) if until else 0
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def _shortfalls(detail: Mapping[str, Any]) -> tuple[Shortfall, ...]:
+    return tuple(
+        Shortfall(short["sku"], short["name"], int(short["asked"]), int(short["available"]))
+        for short in detail.get("shortages", ())
+    )
+
+
+def _version(order: OrderView, story: SagaStory, *, paying: bool) -> str:
+    seen = (
+        order.status,
+        order.failure_code,
+        order.refund_status,
+        order.payment and order.payment.status,
+        order.payment_method,
+        order.reserved_until,
+        story.status,
+        story.current_step,
+        len(story.history),
+        paying,
+    )
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]

@@ -1,0 +1,133 @@
+"""How far an order is: the four stages of the tracker, and the receipt that is printed as the saga moves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from marketplace.sagas.selectors import Entry
+from marketplace.storefront.presentation import steps
+from orders.selectors import SagaStory
+
+STAGES: Final = (
+    ("reserved", "Reserved", ("validate_inventory", "reserve_inventory")),
+    ("payment", "Payment", ("payment_request", "authorize_payment", "payment_outcome")),
+    ("fraud_check", "Fraud check", ("check_fraud",)),
+    ("confirmed", "Confirmed", ("capture_payment", "confirm_order")),
+)
+_SAID: Final = {
+    "waiting": "not yet",
+    "active": "happening now",
+    "paused": "waiting for you",
+    "done": "done",
+    "refused": "did not work",
+    "undoing": "being undone",
+    "undone": "undone",
+    "parked": "a person is looking at it",
+}
+LIVE: Final = frozenset({"STARTED", "WAITING"})  # of the history's last line: what is going on at this moment
+_MARKS: Final = {"DONE": "done", "REFUSED": "refused", "EXPIRED": "refused", "STOPPED": "refused", "PARKED": "parked"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of the tracker; `state` is for the style sheet, `said` for people who can't see it."""
+
+    key: str
+    label: str
+    state: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the receipt. `at` is empty for what is happening now; `mark` is for the style sheet."""
+
+    step: str
+    direction: str
+    status: str
+    attempt: int
+    mark: str
+    text: str
+    note: str
+    at: datetime | None
+
+
+def _undoing(story: SagaStory) -> bool:
+    parked_on_the_way_back = story.status == "NEEDS_ATTENTION" and bool(
+        story.history and story.history[-1].direction == "compensating"
+    )
+    return story.status == "COMPENSATING" or parked_on_the_way_back
+
+
+def _state(names: Sequence[str], story: SagaStory, *, finished: bool, awaits_payment: bool) -> str:
+    undoing = _undoing(story)
+    past = [line for line in story.history if line.step in names and line.status not in LIVE]
+    forward = [line for line in past if line.direction == "forward"]
+    here = story.current_step in names and not finished
+    if here and story.status == "NEEDS_ATTENTION":
+        return "parked"
+    if here and undoing:
+        return "undoing"
+    if forward and forward[-1].status != "DONE" and (finished or undoing):
+        return "refused"
+    if any(line.direction == "compensating" and line.status == "DONE" for line in past):
+        return "undone"
+    if here:
+        return "paused" if awaits_payment else "active"
+    return "done" if forward else "waiting"
+
+
+def tracker(story: SagaStory, *, confirmed: bool, finished: bool, awaits_payment: bool) -> tuple[Stage, ...]:
+    """Return the four stages.
+
+    `confirmed`: the order got there; `finished`: nothing more will happen to it; `awaits_payment`: it is the buyer's
+    turn.
+    """
+    stages = []
+    for key, label, names in STAGES:
+        state = "done" if confirmed else _state(names, story, finished=finished, awaits_payment=awaits_payment)
+        stages.append(Stage(key, label, state, _SAID[state]))
+    return tuple(stages)
+
+
+def _line(entry: Entry) -> Line:
+    undoing = entry.direction == "compensating"
+    mark = _MARKS.get(entry.status, "again")
+    if undoing and mark == "done":
+        mark = "undone"
+    return Line(
+        step=entry.step,
+        direction=entry.direction,
+        status=entry.status,
+        attempt=entry.attempt,
+        mark=mark,
+        text=steps.has_been(entry.step, status=entry.status, undoing=undoing),
+        note=f"try {entry.attempt}" if entry.attempt > 1 or mark == "again" else "",
+        at=entry.timestamp,
+    )
+
+
+def tried_before(story: SagaStory) -> bool:
+    """Whether the step that the saga is at has been attempted already, and comes again."""
+    here = (e for e in story.history if e.step == story.current_step and e.direction == "forward")
+    return any(entry.status not in LIVE for entry in here)
+
+
+def receipt(story: SagaStory, *, finished: bool, awaits_payment: bool) -> tuple[Line, ...]:
+    """Return a line for each attempt on record, and one for what is happening now unless it is `finished`."""
+    lines = tuple(_line(entry) for entry in story.history if entry.status not in LIVE)
+    if finished or not story.current_step:
+        return lines
+    undoing = _undoing(story)
+    direction = "compensating" if undoing else "forward"
+    if story.status == "NEEDS_ATTENTION":
+        now = Line(story.current_step, direction, "PARKED", 0, "parked", "A person is looking at this", "", None)
+    elif awaits_payment:
+        now = Line(story.current_step, direction, "WAITING", 0, "paused", "Waiting for you to pay", "", None)
+    else:
+        # When the wait for the buyer is over but not yet left, the bank is what comes next.
+        step = "authorize_payment" if story.current_step == "payment_request" and not undoing else story.current_step
+        text = steps.now_doing(step, undoing=undoing, again=tried_before(story))
+        now = Line(step, direction, "STARTED", 0, "active", text, "", None)
+    return (*lines, now)

@@ -1,0 +1,107 @@
+"""Every step of the saga in a shopper's words: while it happens, when it is done, refused, tried again, undone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class StepWords:
+    """`doing` and `undoing` are for now, the others for afterwards. An empty one falls back on a general sentence."""
+
+    doing: str
+    done: str
+    refused: str = ""
+    again: str = ""
+    undoing: str = ""
+    undone: str = ""
+
+
+WORDS: Final[Mapping[str, StepWords]] = {
+    "validate_inventory": StepWords(
+        doing="Checking the shelf…",
+        done="Checked the shelf: it’s all there",
+        refused="Not enough left on the shelf",
+    ),
+    "reserve_inventory": StepWords(
+        doing="Putting your things aside…",
+        done="Put your things aside for you",
+        refused="Not enough left on the shelf",
+        undoing="Undoing: giving the units back…",
+        undone="Put everything back on the shelf",
+    ),
+    "payment_request": StepWords(
+        doing="Waiting for you to pay",
+        done="You chose how to pay",
+    ),
+    "authorize_payment": StepWords(
+        doing="Asking your bank…",
+        done="Your bank said yes",
+        refused="Your bank said no",
+        again="Your bank gave no clear answer",
+        undoing="Undoing: telling your bank to let go of the money…",
+        undone="Made sure your bank holds nothing",
+    ),
+    "payment_outcome": StepWords(
+        doing="Waiting for your bank…",
+        done="Your bank said yes",
+        refused="Your bank said no",
+    ),
+    "check_fraud": StepWords(
+        doing="Running a routine check…",
+        done="Routine check passed",
+        refused="Routine check didn’t pass",
+    ),
+    "capture_payment": StepWords(
+        doing="Taking the payment…",
+        done="Took the payment",
+        refused="The bank didn’t hand over the money",
+        again="Your bank gave no clear answer",
+        undoing="Undoing: making sure you get your money back…",
+        undone="Made sure no payment is left over",
+    ),
+    "confirm_order": StepWords(
+        doing="Confirming your order…",
+        done="Order confirmed",
+        undoing="Undoing: taking the confirmation back…",
+        undone="Took the confirmation back",
+    ),
+}
+
+
+def _name(step: str) -> str:
+    return step.replace("_", " ").capitalize()
+
+
+def words_for(step: str) -> StepWords:
+    """Return the words for `step`; one that the shop has no words for yet is called by its name."""
+    known = WORDS.get(step)
+    if known:
+        return known
+    name = _name(step)
+    return StepWords(doing=f"{name}…", done=f"{name}: done", refused=f"{name}: refused", undone=f"{name}: undone")
+
+
+def now_doing(step: str, *, undoing: bool, again: bool) -> str:
+    """Say what is going on at `step` at this moment; `again` when it was tried before."""
+    words = words_for(step)
+    if undoing:
+        return words.undoing or "Undoing what was done…"
+    if again and words.doing.startswith("Asking your bank"):
+        return "Asking your bank again…"
+    return words.doing
+
+
+def has_been(step: str, *, status: str, undoing: bool) -> str:
+    """Say what became of one attempt at `step`; `status` is that of its line in the saga's history."""
+    words = words_for(step)
+    if undoing:
+        return (words.undone or "Undone") if status == "DONE" else "Undoing didn’t work yet; we don’t give up"
+    sentences = {
+        "DONE": words.done,
+        "REFUSED": words.refused or f"{_name(step)}: refused",
+        "EXPIRED": "The time to pay ran out" if step == "payment_request" else "No answer came in time",
+        "STOPPED": "Stopped here, because the order was cancelled",
+        "PARKED": "Stopped here: a person is looking at it",
+    }
+    return sentences.get(status) or words.again or f"{_name(step)}: that didn’t work yet"

@@ -1,0 +1,24 @@
+"""The addresses of the shop's pages."""
+
+from django.urls import path
+
+from marketplace.storefront.views import accounts, catalogue, checkout, orders
+
+app_name = "storefront"
+
+urlpatterns = [
+    path("", catalogue.catalogue, name="catalogue"),
+    path("shelves/<slug:slug>", catalogue.catalogue, name="shelf"),
+    path("products/<str:sku>", catalogue.product, name="product"),
+    path("products/<str:sku>/availability", catalogue.availability, name="availability"),
+    path("buy", checkout.buy, name="buy"),
+    path("checkout/<str:sku>", checkout.checkout, name="checkout"),
+    path("orders", orders.my_orders, name="my-orders"),
+    path("orders/<uuid:order_id>", orders.order, name="order"),
+    path("orders/<uuid:order_id>/progress", orders.progress, name="order-progress"),
+    path("orders/<uuid:order_id>/pay", orders.pay, name="pay"),
+    path("orders/<uuid:order_id>/cancel", orders.cancel, name="cancel"),
+    path("sign-in", accounts.SignIn.as_view(), name="sign-in"),
+    path("sign-out", accounts.SignOut.as_view(), name="sign-out"),
+    path("register", accounts.register, name="register"),
+]

@@ -1,0 +1,69 @@
+"""Who is looking, and what this visit remembers: a guest's keys to their orders, and where things were sent last."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from django.http import HttpRequest
+
+from orders import access, selectors
+from orders.errors import UnknownOrder
+from orders.selectors import OrderView
+
+_ORDERS: Final = "orders"
+_DELIVERY: Final = "delivery"
+MOST_REMEMBERED: Final = 30  # orders of one visit; the oldest is forgotten first
+
+
+def username(request: HttpRequest) -> str:
+    """The shopper's user name; empty for a guest."""
+    return request.user.get_username() if request.user.is_authenticated else ""
+
+
+def principal(request: HttpRequest) -> str:
+    """Whose idempotency keys these are.
+
+    A guest is known by the key alone: two presses of a first visit may both come without a session, and must still be
+    one order. The key is drawn at random for each page, so it can't be somebody else's.
+    """
+    name = username(request)
+    return f"user:{name}" if name else "guest"
+
+
+def remember_order(request: HttpRequest, order_id: UUID) -> None:
+    """Keep the secret of a guest's order in this visit's session, so that its page opens for them."""
+    kept: dict[str, str] = request.session.get(_ORDERS, {})
+    kept[str(order_id)] = access.client_secret(order_id)
+    request.session[_ORDERS] = dict(list(kept.items())[-MOST_REMEMBERED:])
+
+
+def remembered_orders(request: HttpRequest) -> list[UUID]:
+    """The orders of this visit, the newest first."""
+    return [UUID(order_id) for order_id in reversed(request.session.get(_ORDERS, {}))]
+
+
+def order_for(request: HttpRequest, order_id: UUID) -> OrderView:
+    """Return the order if this visitor may see it; raises `UnknownOrder`, also where it belongs to somebody else."""
+    view = selectors.order(order_id)
+    allowed = access.may_see(
+        order_id=order_id,
+        owner=view.user_id,
+        username=username(request),
+        is_staff=bool(request.user.is_authenticated and request.user.is_staff),
+        secret=request.session.get(_ORDERS, {}).get(str(order_id), ""),
+    )
+    if not allowed:
+        raise UnknownOrder
+    return view
+
+
+def remember_delivery(request: HttpRequest, *, address: dict[str, str], email: str) -> None:
+    """Keep where this order goes as the default for the next one of this visit."""
+    request.session[_DELIVERY] = {**address, "email": email}
+
+
+def delivery(request: HttpRequest) -> dict[str, Any]:
+    """Where this visit's last order went, with the e-mail address; empty at first."""
+    kept: dict[str, Any] = request.session.get(_DELIVERY, {})
+    if not kept.get("email") and request.user.is_authenticated:
+        return {**kept, "email": request.user.email}
+    return kept
