@@ -1,4 +1,4 @@
-"""The orders endpoints as an integrator meets them: what is accepted, what is refused, and that a no changes nothing."""
+"""The orders API as an integrator meets it: what is accepted, what is refused, and that a no changes nothing."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
