@@ -1,0 +1,72 @@
+"""What must be true between our books and the gateway's own."""
+
+import time
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from marketplace.operations.auditor import words
+from marketplace.operations.auditor.report import Finding
+from marketplace.sagas import selectors as sagas
+from orders.models import Order
+from payments.gateways import gateway
+from payments.selectors import Difference, Discrepancy, ledger_discrepancies
+
+LEDGERS_MATCH: Final = "ledger_matches_gateway"
+
+PAUSE_SECONDS: Final = 1.0  # between two looks
+MOST_LOOKS: Final = 5
+_THE_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Looked = dict[tuple[Difference, str], Discrepancy]
+
+
+def differences(*, pause: Callable[[float], None] = time.sleep) -> tuple[list[Finding], int]:
+    """Compare the two ledgers; return the differences, and how many charges the gateway has.
+
+    The two can't be read at the same instant, so a difference is believed when two looks, a moment apart, see it in the
+    same words, and no saga is at work on it. Calls the gateway, so it needs to be outside of any transaction. Raises
+    `GatewayUnavailable`.
+    """
+    candidates, count = _look()
+    for _ in range(MOST_LOOKS - 1):
+        if not candidates:
+            break
+        pause(PAUSE_SECONDS)
+        again, count = _look()
+        seen_twice = {key: one for key, one in again.items() if candidates.get(key) == one}
+        moving = {key: one for key, one in again.items() if key in candidates and key not in seen_twice}
+        candidates = {**seen_twice, **moving}
+        if not moving:
+            break
+    believed = _without_explanation(list(candidates.values()))
+    numbers = _numbers({one.reference_id for one in believed if one.reference_id})
+    return [_finding(one, numbers) for one in believed], count
+
+
+def _look() -> tuple[_Looked, int]:
+    """Read theirs, then ours: what is committed between the two shows up as our being ahead, never as an orphan."""
+    charges = list(gateway().list(since=_THE_BEGINNING))
+    return {(one.kind, one.key): one for one in ledger_discrepancies(charges)}, len(charges)
+
+
+def _without_explanation(found: list[Discrepancy]) -> list[Discrepancy]:
+    """Leave out calls without an answer whose saga is still finding out, or waits in NEEDS_ATTENTION for a person."""
+    open_ones = [one.reference_id for one in found if one.unsettled and one.reference_id is not None]
+    explained = sagas.live_subjects(open_ones) if open_ones else set()
+    return [one for one in found if not (one.unsettled and one.reference_id in explained)]
+
+
+def _numbers(order_ids: Collection[UUID]) -> dict[UUID, str]:
+    return dict(Order.objects.filter(pk__in=order_ids).values_list("pk", "number"))
+
+
+def _finding(one: Discrepancy, numbers: dict[UUID, str]) -> Finding:
+    if one.reference_id is None:
+        subject, expected = f"charge {one.key}", "a payment of ours that asked for it"
+    else:
+        subject = words.order(one.reference_id, numbers.get(one.reference_id))
+        expected = f"what our books say: {one.ours}"
+    found = f"at the gateway {one.theirs or 'no such charge'} ({one.kind.value.replace('_', ' ')})"
+    return Finding(LEDGERS_MATCH, subject, found, expected)

@@ -1,0 +1,92 @@
+"""What must be true between orders, their sagas, and what the world was told about them."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from marketplace.operations.auditor import words
+from marketplace.operations.auditor.report import Finding
+from marketplace.operations.auditor.snapshot import rows
+from marketplace.operations.auditor.values import VALUES
+
+ENDS_AGREE: Final = "orders_and_sagas_end_together"
+EVENTS_GAPLESS: Final = "events_are_gapless"
+ENDS_ARE_TOLD: Final = "ends_are_told_once"
+
+_ENDS: Final = """
+SELECT coalesce(o.id, s.subject_id), o.number, o.status, s.status
+FROM orders_order AS o
+FULL JOIN (SELECT id, subject_id, status FROM sagas_sagainstance WHERE name = %(place_order)s) AS s
+    ON s.id = o.saga_id AND s.subject_id = o.id
+WHERE o.id IS NULL OR s.id IS NULL
+   OR (o.status = ANY(%(undone)s) AND s.status <> ALL(%(terminal)s))
+   OR (o.status = ANY(%(standing)s) AND s.status <> 'COMPLETED')
+   OR (o.status = ANY(%(unconfirmed)s) AND s.status = ANY(%(terminal)s))
+   OR (s.status IN ('FAILED', 'COMPENSATED') AND o.status <> ALL(%(undone)s))
+ORDER BY 1 LIMIT %(most)s
+"""
+
+
+def ends_agree() -> Iterator[Finding]:
+    """An order and the saga that places it come to their ends together, and to the same one."""
+    for order_id, number, order_status, saga_status in rows(_ENDS, VALUES):
+        found = f"{order_status} with {words.saga(saga_status)}" if order_status else words.saga(saga_status)
+        yield Finding(ENDS_AGREE, words.order(order_id, number), found, _expected(order_status, saga_status))
+
+
+def _expected(order_status: str | None, saga_status: str | None) -> str:
+    if order_status is None:
+        return "an order that the saga is about"
+    if order_status in VALUES["standing"]:
+        return "a saga that is COMPLETED"
+    if order_status in VALUES["undone"]:
+        return "a saga that has come to its end"
+    if saga_status is None:
+        return "the saga that places it"
+    return "an order that has come to its end too"
+
+
+_GAPS: Final = """
+SELECT e.saga_id, o.id, o.number, e.count, e.first, e.last
+FROM (
+    SELECT saga_id, count(*), min(sequence) AS first, max(sequence) AS last FROM outbox_event
+    GROUP BY saga_id HAVING min(sequence) <> 1 OR max(sequence) <> count(*)) AS e
+LEFT JOIN orders_order AS o ON o.saga_id = e.saga_id
+ORDER BY e.saga_id LIMIT %(most)s
+"""
+_NOTES: Final = """
+SELECT u.position FROM outbox_unpublished AS u
+WHERE NOT EXISTS (SELECT FROM outbox_event AS e WHERE e.position = u.position)
+ORDER BY u.position LIMIT %(most)s
+"""
+
+
+def events_gapless() -> Iterator[Finding]:
+    """The events of a saga are numbered 1, 2, 3 and so on, and what waits to be published is there."""
+    for saga_id, order_id, number, count, first, last in rows(_GAPS, VALUES):
+        subject = words.order(order_id, number) if number else f"saga {saga_id}"
+        found = f"{count} event{'s' * (count != 1)}, numbered {first} to {last}"
+        yield Finding(EVENTS_GAPLESS, subject, found, f"1 to {count}, without a gap")
+    for (position,) in rows(_NOTES, VALUES):
+        found = "a note that it is still to be published, and no event"
+        yield Finding(EVENTS_GAPLESS, f"event at position {position}", found, "the event")
+
+
+_UNTOLD: Final = """
+SELECT o.id, o.number, o.status, told.type, count(e.position)
+FROM orders_order AS o
+CROSS JOIN LATERAL (VALUES
+    ('ORDER_CREATED', true),
+    ('ORDER_CONFIRMED', o.status = ANY(%(standing)s)),
+    ('ORDER_FAILED', o.status = 'FAILED'),
+    ('ORDER_CANCELLED', o.status = 'CANCELLED')) AS told (type, due)
+LEFT JOIN outbox_event AS e ON e.subject_id = o.id AND e.type = told.type
+WHERE told.due GROUP BY o.id, told.type HAVING count(e.position) <> 1
+ORDER BY o.id, told.type LIMIT %(most)s
+"""
+
+
+def ends_are_told() -> Iterator[Finding]:
+    """The world was told once, and only once, that an order came to be and how it ended."""
+    for order_id, number, status, event_type, count in rows(_UNTOLD, VALUES):
+        found = f"{count} event{'s' * (count != 1)} {event_type} for an order that is {status}"
+        yield Finding(ENDS_ARE_TOLD, words.order(order_id, number), found, "exactly one")

@@ -1,0 +1,20 @@
+"""The states that the audit's questions turn on, from where they are defined."""
+
+from typing import Any, Final
+
+from marketplace.operations.auditor.report import MOST_FINDINGS
+from marketplace.sagas.models import TERMINAL
+from orders.models import BEFORE_CONFIRMATION, Status
+from orders.sagas.place_order import PlaceOrder
+
+STANDING: Final = (Status.CONFIRMED, Status.SHIPPED, Status.IN_TRANSIT, Status.DELIVERED)  # paid for, and sold
+UNDONE: Final = (Status.FAILED, Status.CANCELLED)
+
+VALUES: Final[dict[str, Any]] = {
+    "terminal": sorted(TERMINAL),
+    "standing": [status.value for status in STANDING],
+    "undone": [status.value for status in UNDONE],
+    "unconfirmed": [status.value for status in BEFORE_CONFIRMATION],
+    "place_order": PlaceOrder.name,
+    "most": MOST_FINDINGS,
+}
