@@ -116,6 +116,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "marketplace.storefront.middleware.ShopMiddleware",
 ]
 
 ROOT_URLCONF = "marketplace.urls"
@@ -190,7 +191,12 @@ CELERY_TASK_DEFAULT_QUEUE = "orders"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 5, "visibility_timeout": 3600}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 1,
+    "socket_timeout": 5,
+    "visibility_timeout": 3600,
+    "max_retries": 0,  # of connecting, when a message is sent; the default is to sleep through four seconds of them
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
@@ -206,5 +212,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "orders.tasks.expire_reservations",
         "schedule": 10.0,
         "options": {"queue": "orders", "expires": 20.0},
+    },
+    "purge-idempotency-keys": {
+        "task": "marketplace.idempotency.tasks.purge",
+        "schedule": 3600.0,
+        "options": {"queue": "orders", "expires": 3600.0},
     },
 }

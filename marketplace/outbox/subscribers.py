@@ -52,7 +52,13 @@ class Subscribers:
         try:
             with current_app.producer_or_acquire() as producer:
                 for task, event in wanted:
-                    task.apply_async(args=[event], task_id=f"{event['id']}:{task.name}", producer=producer, retry=False)
+                    task.apply_async(
+                        args=[event],
+                        task_id=f"{event['id']}:{task.name}",
+                        producer=producer,
+                        retry=False,  # the relay is who tries again
+                        ignore_result=True,
+                    )
         except OperationalError as error:
             raise BusUnavailable(str(error)) from error
 
