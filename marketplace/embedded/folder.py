@@ -46,7 +46,7 @@ def taken(layout: Layout) -> Iterator[None]:
         yield
 
 
-def end_leftovers(layout: Layout) -> int:
+def end_leftovers(layout: Layout, *, patience_seconds: float = LEFTOVER_PATIENCE_SECONDS) -> int:
     """End what a killed supervisor left running on this folder; return how many processes that were.
 
     The caller holds the folder, so whatever still works on it has nobody to work for.
@@ -56,7 +56,7 @@ def end_leftovers(layout: Layout) -> int:
         leftover.process.pid: leftover
         for leftover in [*processes.marked(layout.data_dir), *record.left_behind(), *postgres.left_behind(layout)]
     }
-    processes.end(list(found.values()), patience_seconds=LEFTOVER_PATIENCE_SECONDS)
+    processes.end(list(found.values()), patience_seconds=patience_seconds)
     layout.processes_file.unlink(missing_ok=True)
     return len(found)
 

@@ -57,10 +57,10 @@ class Layout:
 
     @property
     def sockets(self) -> Path:
-        """Below the data folder where the path is short enough for a socket, else in a folder of our own in /tmp."""
+        """Below the data folder where its path will do for a socket, else in a folder of our own in /tmp."""
         here = self.data_dir / "run"
         longest = here / ".s.PGSQL.5432.lock"
-        if len(bytes(longest)) <= SOCKET_PATH_LIMIT:
+        if len(bytes(longest)) <= SOCKET_PATH_LIMIT and "," not in str(here):  # to libpq a comma parts two hosts
             return here
         digest = hashlib.sha256(bytes(self.data_dir)).hexdigest()[:16]
         return SHORT_FOLDER / f"marketplace-{digest}"

@@ -5,6 +5,7 @@ data folder names every child by its pid and the moment it was started, so that 
 never a stranger who was given the same pid; and all of them, and their own children, carry a mark in their environment.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -89,8 +90,9 @@ class Record:
 
     def _write(self) -> None:
         draft = self._path.with_suffix(".new")
-        draft.write_text(json.dumps(self._alive))
-        draft.replace(self._path)
+        with contextlib.suppress(OSError):  # a full disk, a removed folder: never a reason to let a child run on
+            draft.write_text(json.dumps(self._alive))
+            draft.replace(self._path)
 
     def left_behind(self) -> list[Leftover]:
         """Return the recorded processes that are still the very same ones, whoever is their parent now."""

@@ -198,9 +198,7 @@ class Supervisor:
     def _forget(self, service: Service, child: _Child) -> str:
         """Clean up after a child that has ended; returns the last line it said."""
         processes.signal_group(child.process, signal.SIGKILL)  # what it left behind in its group
-        asyncio.get_running_loop().remove_reader(_output_of(child.process))
-        while chunk := _read_now(_output_of(child.process)):
-            child.log.feed(chunk)
+        self._drain(child)
         child.log.close()
         if child.process.stdout is not None:
             child.process.stdout.close()
@@ -208,12 +206,20 @@ class Supervisor:
         self._record.remove(service.name)
         return child.log.last[-1] if child.log.last else ""
 
+    def _drain(self, child: _Child) -> None:
+        """Read the rest of what a child that has ended said."""
+        pipe = _output_of(child.process)
+        asyncio.get_running_loop().remove_reader(pipe)
+        while chunk := _read_now(pipe):
+            child.log.feed(chunk)
+
     async def _until_ready(self, service: Service, child: _Child) -> None:
         if service.ready is None:
             return
         deadline = time.monotonic() + service.ready_seconds
         while not await service.ready():
             if child.exited.done():
+                self._drain(child)
                 said = child.log.last[-1] if child.log.last else ""
                 raise CannotStart(f"{service.name} {_how(child.exited.result())} at once: {said} ({child.log.path})")
             if time.monotonic() > deadline:
