@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 CONTENT_TYPE: Final = "application/problem+json"
 API_PREFIX: Final = "/api/"
 RETRY_AFTER_SECONDS: Final = 2
+CHALLENGE: Final = "Token"  # the scheme that a 401 has to name (RFC 9110, section 15.5.2)
 
 # By class, the most special first; then by code, for what its class does not tell.
 STATUS_OF_CLASS: Final[tuple[tuple[type[MarketplaceError], int], ...]] = (
@@ -47,6 +48,8 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "invalid_amount": 400,
     "invalid_cursor": 400,
     "price_changed": 409,
+    "sign_in_required": 401,
+    "wrong_credentials": 401,
 }
 # An address that names nothing is a 404. A body that names nothing came to the right address and can't be processed.
 STATUS_OF_CODE_IN_BODY: Final[Mapping[str, int]] = {"unknown_sku": 422}
@@ -211,7 +214,10 @@ def _is_api(request: HttpRequest) -> bool:
 
 def _ours(error: MarketplaceError, *, in_body: bool) -> Problem:
     status = status_of(error, in_body=in_body)
+    headers = {"WWW-Authenticate": CHALLENGE} if status == 401 else {}
     wait = error.data.get("retry_after", RETRY_AFTER_SECONDS if status == 503 else None)
+    if wait is not None:
+        headers["Retry-After"] = str(wait)
     pointer = error.data.get("pointer")
     extra = {camel(name): camel_keys(value) for name, value in error.data.items()}
     return Problem(
@@ -221,7 +227,7 @@ def _ours(error: MarketplaceError, *, in_body: bool) -> Problem:
         title=(type(error).__doc__ or "").strip().splitlines()[0].rstrip("."),
         retryable=error.retryable,
         errors=() if pointer is None else (_entry(pointer, error.code, error.message),),
-        headers={} if wait is None else {"Retry-After": str(wait)},
+        headers=headers,
         extra={name: value for name, value in extra.items() if name not in _RESERVED},
     )
 

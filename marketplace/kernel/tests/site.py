@@ -30,6 +30,12 @@ class OutOfStock(errors.Refusal):
     code = "out_of_stock"
 
 
+class SignIn(errors.Refusal):
+    """Sign in first."""
+
+    code = "sign_in_required"
+
+
 class Busy(errors.Unavailable):
     """Too busy."""
 
@@ -60,6 +66,7 @@ RAISED = {
     "busy": lambda: Busy(retry_after=7),
     "unknown-sku": lambda: UnknownProduct(sku="x"),
     "price-changed": PriceChanged,
+    "sign-in-required": SignIn,
     "error": errors.MarketplaceError,
     "http404": Http404,
     "denied": PermissionDenied,

@@ -92,7 +92,7 @@ def test_what_refuses_for_good_says_nothing_of_coming_back(api):
     assert "Retry-After" not in api.get("/api/raise/refusal")
 
 
-@pytest.mark.parametrize("name", ["not-authenticated", "authentication-failed"])
+@pytest.mark.parametrize("name", ["not-authenticated", "authentication-failed", "sign-in-required"])
 def test_401_names_the_scheme(api, name):
     response = api.get(f"/api/raise/{name}")
 

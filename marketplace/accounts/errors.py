@@ -1,0 +1,9 @@
+"""What accounts refuse."""
+
+from marketplace.kernel.errors import Refusal
+
+
+class WrongCredentials(Refusal):
+    """The user name or the password is wrong."""
+
+    code = "wrong_credentials"
