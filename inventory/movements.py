@@ -51,15 +51,15 @@ INSERT INTO inventory_ledger (sku, kind, available_delta, reserved_delta, owner_
 SELECT sku, 'RESERVE', -quantity, quantity, owner_id, '', '', %(now)s FROM held
 """
 
-# The compare-and-set is in `due`: a row that somebody else has moved is no longer in the state it would leave, is not
-# in `moved`, and so touches neither level nor ledger.
+# The compare-and-set is in `due`: it waits for whoever is at the row and then looks again. A row that somebody else has
+# moved is not in it, so it touches neither level nor ledger.
 _MOVE: Final = f"""
 WITH due AS MATERIALIZED (
     SELECT id FROM inventory_reservation
     WHERE owner_id = ANY(%(owners)s::uuid[]) AND state = %(leaves)s {IN_LOCK_ORDER}
 ), moved AS (
     UPDATE inventory_reservation AS r SET state = %(enters)s, updated_at = %(now)s
-    FROM due WHERE r.id = due.id AND r.state = %(leaves)s
+    FROM due WHERE r.id = due.id
     RETURNING r.owner_id, r.sku, r.quantity
 ), levels AS (
     UPDATE inventory_stock AS s SET
