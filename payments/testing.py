@@ -38,6 +38,7 @@ class SandboxServer:
         self._process: subprocess.Popen[str] | None = None
         self._started_with: dict[str, str] = {}
         self._since = datetime.now(UTC)
+        self._asked_by: SandboxGateway | None = None
 
     @property
     def url(self) -> str:
@@ -94,13 +95,11 @@ class SandboxServer:
 
     def charges(self) -> list[Charge]:
         """What the ledger believes: every charge since the test began, oldest first."""
-        with contextlib.closing(self.gateway()) as gateway:
-            return list(gateway.list(since=self._since))
+        return list(self._reader().list(since=self._since))
 
     def charge(self, authorization_key: str) -> Charge | None:
         """What the ledger believes about one authorization."""
-        with contextlib.closing(self.gateway()) as gateway:
-            return gateway.find(authorization_key=authorization_key)
+        return self._reader().find(authorization_key=authorization_key)
 
     def movements(self, authorization_key: str) -> list[tuple[str, int]]:
         """Every time money was moved for one authorization: kind and minor units, oldest first."""
@@ -110,6 +109,11 @@ class SandboxServer:
             trust_env=False,
         )
         return [(m["kind"], m["amount_minor"]) for m in response.json().get("movements", [])]
+
+    def _reader(self) -> SandboxGateway:
+        if self._asked_by is None:
+            self._asked_by = self.gateway()
+        return self._asked_by
 
     def _end(self, number: signal.Signals) -> int:
         process, self._process = self._process, None
