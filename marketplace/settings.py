@@ -20,6 +20,7 @@ HOST: str = env.str("HOST", "127.0.0.1")
 WEB_WORKERS: int = env.int("WEB_WORKERS", 1, validate=validate.Range(min=1, max=64))
 WEB_THREADS: int = env.int("WEB_THREADS", 16, validate=validate.Range(min=1, max=256))
 DATA_DIR = Path(env.str("DATA_DIR", "") or BASE_DIR / "var").resolve()
+STATIC_ROOT = Path(env.str("STATIC_ROOT", "") or DATA_DIR / "static")
 EMBEDDED = Layout(DATA_DIR)
 DATABASE_URL: str = env.str("DATABASE_URL", "") or EMBEDDED.database_url
 REDIS_URL: str = env.str("REDIS_URL", "") or EMBEDDED.redis_url
@@ -155,7 +156,6 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; an order is a few kilobytes
 LOGGING_CONFIG = None
 logs.configure(level=LOG_LEVEL, as_json=LOG_FORMAT == "json")
