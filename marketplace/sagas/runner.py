@@ -4,19 +4,24 @@
 
 No transaction is open, and no row locked, during a call. While calls are in flight the worker goes on claiming, so one
 slow answer holds up nobody else.
+
+When something unforeseen is raised, the transaction is rolled back and the group is run again one by one. A saga for
+which it is raised alone, too, is parked in the transaction that holds its lock, so nobody gets hold of it in between.
 """
 
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from marketplace.kernel.clock import database_now
 from marketplace.sagas import rows
@@ -25,25 +30,30 @@ from marketplace.sagas.models import TERMINAL, Direction, Result, SagaInstance, 
 from marketplace.sagas.outcomes import Unknown
 from marketplace.sagas.rows import Run
 from marketplace.sagas.stepping import Flight, Pass
-from marketplace.sagas.ticket import Ticket
+from marketplace.sagas.ticket import Cause, Ticket
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.1  # how soon new work is seen while the only thing to do is to wait for answers
 GATHER_SECONDS = 0.003  # how long a first answer waits for others, to be recorded together with them
+SLOW_SECONDS = 0.5  # a call that takes longer keeps its worker claiming for others after the time is up ...
+OVERTIME_SECONDS = 30.0  # ... but no longer than this
 DEADLOCKS = 5  # how often a group is run again after the database chose it as a deadlock's victim
 
-INFRASTRUCTURE = (OperationalError, InterfaceError)  # the database is in trouble, not the saga
+_TIES = {"40P01", "40001"}  # deadlock_detected, serialization_failure: nothing was written, and it is safe to repeat
+_OUTAGES = ("08", "40", "53", "57P", "58")  # SQLSTATEs: connection, ties, resources, shutdown, input and output
 
-_pool: ThreadPoolExecutor | None = None
+
+def sqlstate(error: BaseException) -> str:
+    """PostgreSQL's code for what went wrong; empty where it had no time to send one."""
+    return getattr(error.__cause__, "sqlstate", None) or ""
 
 
-def _threads() -> ThreadPoolExecutor:
-    """The threads that make calls; one pool a process, made after the fork."""
-    global _pool  # noqa: PLW0603
-    if _pool is None:
-        _pool = ThreadPoolExecutor(settings.SAGA_CALL_CONCURRENCY, thread_name_prefix="saga-call")
-    return _pool
+def is_outage(error: BaseException) -> bool:
+    """Whether the database is in trouble, and not the saga: what happened says nothing about whoever was at work."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    return not sqlstate(error) or sqlstate(error).startswith(_OUTAGES)
 
 
 class Airborne:
@@ -64,8 +74,17 @@ class Airborne:
         return self.flight.send()
 
     @property
+    def seconds(self) -> float:
+        """How long the call has been under way; 0 while it queues for a thread."""
+        return time.monotonic() - self.started if self.started is not None else 0.0
+
+    @property
     def overdue(self) -> bool:
-        return self.started is not None and time.monotonic() - self.started > self.flight.call.timeout
+        return self.seconds > self.flight.call.timeout
+
+
+Fetch = Callable[[], tuple[list[Run], datetime | None]]
+Move = Callable[[Pass, list[Run]], None]
 
 
 class Worker:
@@ -78,12 +97,14 @@ class Worker:
         self._on_bell = on_bell
         self._in_the_air: dict[Future[Any], Airborne] = {}
         self._renewed = time.monotonic()
+        self._threads: ThreadPoolExecutor | None = None
+        self._given_up: list[Future[Any]] = []  # overdue calls that still keep a thread
 
     def drive(self, *, until: float) -> bool:
         """Return True when nothing was left, False when the time was up first. Never returns with calls in flight."""
         limit = settings.SAGA_BATCH_SIZE
         while True:
-            in_time = time.monotonic() < until
+            in_time = time.monotonic() < until or self._held_up(until)
             claimed = self._claim(limit) if in_time and len(self._in_the_air) < limit else 0
             if claimed >= limit:
                 self._on_full()
@@ -92,14 +113,20 @@ class Worker:
             elif not claimed or not in_time:
                 return not claimed and in_time
 
+    def _held_up(self, until: float) -> bool:
+        """Whether a slow call keeps this worker from going home, so that it may as well go on claiming."""
+        return time.monotonic() < until + OVERTIME_SECONDS and any(
+            airborne.seconds > SLOW_SECONDS for airborne in self._in_the_air.values()
+        )
+
     # --- T1 -----------------------------------------------------------------------------------------------------------
 
     def _claim(self, limit: int) -> int:
         try:
-            return self._deadlock_proof(lambda: self._step_claimed(lambda: rows.claim(self.queues, limit)))
-        except INFRASTRUCTURE:
-            raise
-        except Exception:
+            return self._move(lambda: rows.claim(self.queues, limit), Pass.claimed)
+        except Exception as error:
+            if is_outage(error):
+                raise
             log.exception("a group failed; running it one by one")
             return self._claim_one_by_one(limit)
 
@@ -107,24 +134,40 @@ class Worker:
         with transaction.atomic():
             runs, _ = rows.claim(self.queues, limit)
         for run in runs:
-            saga_id = run.ticket.id
-            try:
-                self._deadlock_proof(lambda one=saga_id: self._step_claimed(lambda: rows.claim_one(one)))  # type: ignore[misc]
-            except INFRASTRUCTURE:
-                raise
-            except Exception as error:  # noqa: BLE001 - this is the one: it is parked, with the traceback on record
-                park(saga_id, error)
+            self._move(partial(rows.claim_one, run.ticket.id), Pass.claimed, alone=True)
         return len(runs)
 
-    def _step_claimed(self, claim: Callable[[], tuple[list[Run], Any]]) -> int:
+    def _move(self, fetch: Fetch, move: Move, *, alone: bool = False) -> int:
+        """One transaction: lock the sagas that `fetch` finds, `move` them, write them; then start their calls.
+
+        `alone`: there is one at most, and if anything unforeseen is raised for it, it is parked.
+        """
+        for tries_left in reversed(range(DEADLOCKS)):
+            try:
+                return self._move_now(fetch, move, alone=alone)
+            except OperationalError as error:
+                if sqlstate(error) not in _TIES or not tries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _move_now(self, fetch: Fetch, move: Move, *, alone: bool) -> int:
+        leased_at = time.monotonic()  # before the database reads its clock, so that a lease ends for us first
         with transaction.atomic():
-            runs, now = claim()
+            runs, now = fetch()
             if now is None:
                 return 0
-            leased_at = time.monotonic()
             step = Pass(now=now, queues=frozenset(self.queues))
-            step.claimed(runs)
-            step.write()
+            try:
+                with transaction.atomic() if alone else nullcontext():
+                    move(step, runs)
+                    step.write()
+                    if alone:
+                        connection.check_constraints()  # the deferred ones too, while we know whose fault it is
+            except Exception as error:
+                if not alone or is_outage(error):
+                    raise
+                park(runs[0].ticket.id, error)
+                return 1
         self._committed(step, leased_at, len(runs))
         return len(runs)
 
@@ -135,8 +178,22 @@ class Worker:
         for queue in step.bells:
             self._on_bell(queue)
         for flight in step.flights:
-            airborne = Airborne(flight, leased_at + settings.SAGA_LEASE_SECONDS)
-            self._in_the_air[_threads().submit(airborne.send)] = airborne
+            self._launch(Airborne(flight, leased_at + settings.SAGA_LEASE_SECONDS))
+
+    def _launch(self, airborne: Airborne) -> None:
+        if self._threads is None:  # its threads end when nobody refers to it any more
+            self._threads = ThreadPoolExecutor(settings.SAGA_CALL_CONCURRENCY, thread_name_prefix="saga-call")
+        self._in_the_air[self._threads.submit(airborne.send)] = airborne
+
+    def _give_up(self, overdue: Sequence[Future[Any]]) -> None:
+        """Don't count on the threads of these calls; once they are half of all, let new ones make the calls."""
+        self._given_up = [future for future in (*self._given_up, *overdue) if not future.done()]
+        if 2 * len(self._given_up) < settings.SAGA_CALL_CONCURRENCY:
+            return
+        log.warning("calls_hang", count=len(self._given_up))
+        self._threads, self._given_up = None, []
+        for future in [future for future in self._in_the_air if future.cancel()]:
+            self._launch(self._in_the_air.pop(future))
 
     def _settle(self, patience: float) -> None:
         """Record the answers that are there, after waiting at most `patience` seconds for the first."""
@@ -146,11 +203,14 @@ class Worker:
             done |= late
         replies: dict[UUID, Any] = {}
         landed: list[Run] = []
-        for future in [f for f, airborne in self._in_the_air.items() if f in done or airborne.overdue]:
+        overdue = [future for future, airborne in self._in_the_air.items() if future not in done and airborne.overdue]
+        for future in [*done, *overdue]:
             airborne = self._in_the_air.pop(future)
             run = airborne.flight.run
             landed.append(run)
             replies[run.ticket.id] = self._reply(future, airborne)
+        if overdue:
+            self._give_up(overdue)
         if landed:
             self._answer(landed, replies)
         self._renew()
@@ -179,78 +239,67 @@ class Worker:
     # --- T2 -----------------------------------------------------------------------------------------------------------
 
     def _answer(self, landed: Sequence[Run], replies: dict[UUID, Any]) -> None:
+        def record(step: Pass, runs: list[Run]) -> None:
+            step.answered(runs, replies)
+
         try:
-            self._deadlock_proof(lambda: self._step_answered(landed, replies))
-        except INFRASTRUCTURE:
-            raise
-        except Exception:
+            recorded = self._move(partial(_hold, landed), record)
+        except Exception as error:
+            if is_outage(error):
+                raise
             log.exception("recording a group failed; running it one by one")
             for run in landed:
-                try:
-                    self._deadlock_proof(lambda one=run: self._step_answered([one], replies))  # type: ignore[misc]
-                except INFRASTRUCTURE:
-                    raise
-                except Exception as error:  # noqa: BLE001
-                    park(run.ticket.id, error)
+                self._move(partial(_hold, [run]), record, alone=True)
+        else:
+            if recorded < len(landed):
+                log.warning("answers discarded: another worker has taken over", count=len(landed) - recorded)
 
-    def _step_answered(self, landed: Sequence[Run], replies: dict[UUID, Any]) -> int:
-        with transaction.atomic():
-            runs, now = rows.hold([run.ticket.id for run in landed], [run.fence for run in landed])
-            if len(runs) < len(landed):
-                log.warning("answers discarded: another worker has taken over", count=len(landed) - len(runs))
-            if now is None:
-                return 0
-            leased_at = time.monotonic()
-            step = Pass(now=now, queues=frozenset(self.queues))
-            step.answered(runs, replies)
-            step.write()
-        self._committed(step, leased_at, len(runs))
-        return len(runs)
 
-    def _deadlock_proof(self, move: Callable[[], int]) -> int:
-        for attempt in range(1, DEADLOCKS + 1):
-            try:
-                return move()
-            except OperationalError as error:
-                # 40P01 deadlock_detected, 40001 serialization_failure: nothing was written, and it is safe to repeat
-                if getattr(error.__cause__, "sqlstate", "") not in {"40P01", "40001"} or attempt == DEADLOCKS:
-                    raise
-        raise AssertionError("unreachable")
+def _hold(landed: Sequence[Run]) -> tuple[list[Run], datetime | None]:
+    return rows.hold([run.ticket.id for run in landed], [run.fence for run in landed])
 
 
 def park(saga_id: UUID, error: BaseException) -> None:
-    """Put one saga aside for a person: something unforeseen was raised for it. Its own transaction."""
+    """Put one saga aside for a person: something unforeseen was raised for it.
+
+    Takes the row's lock, in the caller's transaction where there is one; what was raised must be rolled back by then.
+    """
     log.error("saga_parked", saga=str(saga_id), exc_info=error)
-    why = f"{type(error).__name__}: {error}"
+    why = _printable(f"{type(error).__name__}: {error}")
     with transaction.atomic():
         row = SagaInstance.objects.select_for_update().get(pk=saga_id)
         if row.status in TERMINAL:
             return
         now = database_now()
         direction = Direction.COMPENSATING if row.undoing else Direction.FORWARD
-        trace = "".join(traceback.format_exception(error))
+        trace = _printable("".join(traceback.format_exception(error)))
         attempt = max(row.attempt, 1)
         rows.save_history([(saga_id, row.current_step, direction, Result.PARKED, attempt, why, trace, now, now, 0)])
         SagaInstance.objects.filter(pk=saga_id).update(
             status=Status.NEEDS_ATTENTION, attention=why, due_at=None, in_flight=False, updated_at=now
         )
-    _tell(row, now=now)
+        _tell(row, now=now)
+
+
+def _printable(text: str) -> str:
+    """What PostgreSQL can store as text: no NUL, no half of a surrogate pair."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def _tell(row: SagaInstance, *, now: datetime) -> None:
-    """Publish that a saga was parked. On its own: what raised may be the very workspace that publishes."""
+    """Publish that a saga was parked, if that can be done: what raised may be the very workspace that publishes."""
     definition = find(row.name, row.version)
     if definition is None:
         return
-    ticket = Ticket(id=row.id, subject_id=row.subject_id, context=row.context, cause=None)
+    cause = Cause(**row.cause) if row.cause else None
+    ticket = Ticket(id=row.id, subject_id=row.subject_id, context=row.context, cause=cause)
     try:
         with transaction.atomic():
-            SagaInstance.objects.select_for_update().get(pk=row.pk)
             workspace = definition.workspace()
             workspace.open([ticket], now=now)
             workspace.moved(ticket, Status.NEEDS_ATTENTION, now=now)
             workspace.close(now=now)
-    except INFRASTRUCTURE:
-        raise
-    except Exception:
+    except Exception as error:
+        if is_outage(error):
+            raise
         log.exception("parking_not_published", saga=str(row.id))

@@ -17,6 +17,9 @@ from marketplace.sagas.runner import Worker
 from marketplace.sagas.stepping import Pass
 from marketplace.sagas.tests.trip import BookTrip, run_sql
 
+# Tests that commit are emptied table by table; the other apps' tables are empty as it is, and many.
+committing = pytest.mark.django_db(transaction=True, available_apps=["marketplace.sagas"])
+
 QUEUES = ("orders", "inventory", "payments", "fulfillment")
 
 

@@ -22,6 +22,7 @@ from marketplace.sagas.tests.driving import (
     carry_on,
     change,
     claimed_ids,
+    committing,
     dispositions,
     drive,
     effects,
@@ -58,7 +59,7 @@ def rings(redis: "Redis[bytes]", queue: str = "orders") -> int:
 # --- starting ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_a_start_that_is_rolled_back_leaves_no_saga_and_rings_no_bell(redis: "Redis[bytes]") -> None:
     with transaction.atomic():
         services.start(BookTrip, [services.Start(new_id())], now=database_now())
@@ -70,7 +71,7 @@ def test_a_start_that_is_rolled_back_leaves_no_saga_and_rings_no_bell(redis: "Re
     assert list(redis.scan_iter("saga:*")) == []
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_starting_rings_the_queue_of_the_first_step_once(redis: "Redis[bytes]") -> None:
     begin(SplitTrip, times=3)
     begin(SplitTrip, times=2)
@@ -529,7 +530,7 @@ def test_a_signal_for_a_parked_saga_waits_with_it() -> None:
 
 
 @pytest.mark.core
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_a_signal_that_waits_for_the_row_sees_what_the_worker_left(beside: Beside) -> None:
     """The worker holds the row, the signal queues behind it. When it gets its turn, a call is in flight."""
     trip = begin_one()
@@ -544,7 +545,7 @@ def test_a_signal_that_waits_for_the_row_sees_what_the_worker_left(beside: Besid
     assert (row.due_at, row.pending_signals, row.fence, row.in_flight) == (lease_ends, 3, 1, True)
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_a_signal_that_waits_while_its_saga_ends_is_not_accepted(beside: Beside) -> None:
     trip = begin_one()
     with transaction.atomic():
@@ -557,7 +558,7 @@ def test_a_signal_that_waits_while_its_saga_ends_is_not_accepted(beside: Beside)
     assert (saga(trip).pending_signals, saga(trip).due_at) == (0, None)
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_many_clicks_at_once_are_one_signal_each_and_none_is_lost(beside: Beside) -> None:
     trip = begin_one(needs_approval=True)
     drive()
@@ -574,7 +575,7 @@ def test_many_clicks_at_once_are_one_signal_each_and_none_is_lost(beside: Beside
     assert saga(trip).status == Status.COMPLETED
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_the_oldest_signal_is_the_one_that_got_the_row_first(beside: Beside) -> None:
     trip = begin_one(needs_approval=True)
     drive()
@@ -596,7 +597,7 @@ def test_the_oldest_signal_is_the_one_that_got_the_row_first(beside: Beside) -> 
 # --- rings ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_a_signal_rings_only_where_it_made_something_due(redis: "Redis[bytes]") -> None:
     trip = begin_one(needs_approval=True)
     drive()
@@ -615,7 +616,7 @@ def test_a_signal_rings_only_where_it_made_something_due(redis: "Redis[bytes]") 
 # --- nudging ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_a_nudge_rings_for_waits_that_are_over(redis: "Redis[bytes]") -> None:
     over, waiting, elsewhere, moving = begin(needs_approval=True, times=4)
     drive()
@@ -632,7 +633,7 @@ def test_a_nudge_rings_for_waits_that_are_over(redis: "Redis[bytes]") -> None:
     assert saga(waiting).due_at > database_now()
 
 
-@pytest.mark.django_db(transaction=True)
+@committing
 def test_a_nudge_waits_for_nobody(beside: Beside) -> None:
     trip = begin_one(needs_approval=True)
     drive()

@@ -1,0 +1,620 @@
+"""Workers in threads of their own, with connections of their own; interleavings are told by gates, not hoped for."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from marketplace.kernel.clock import database_now
+from marketplace.kernel.ids import new_id
+from marketplace.sagas import rows, runner
+from marketplace.sagas.definition import Call, RetryPolicy, Saga, Step
+from marketplace.sagas.models import SagaHistory, SagaInstance, Status
+from marketplace.sagas.outcomes import Done, Refused, Unknown
+from marketplace.sagas.runner import Airborne
+from marketplace.sagas.stepping import Pass
+from marketplace.sagas.tests.driving import (
+    QUEUES,
+    begin,
+    begin_one,
+    change,
+    committing,
+    drive,
+    effects,
+    events,
+    history,
+    make_due,
+    run_sql,
+    saga,
+    take_off,
+    until_true,
+    waiting_for_locks,
+    worker,
+)
+from marketplace.sagas.tests.trip import Agency, Gate, Provider, world
+
+pytestmark = committing
+
+Beside = Callable[..., "Future[Any]"]
+
+BOOKED = ["seat DONE", "hotel DONE", "card DONE", "ticket DONE"]
+
+
+class Impatient(Saga):
+    """A call that is given a fifth of a second, once."""
+
+    name, version = "impatient", 1
+    workspace = Agency
+    steps = (Call("ask", do=Provider("ask"), timeout=0.2, retry=RetryPolicy(attempts=1, spent="park")),)
+
+
+def raise_for(*bad: UUID, error: BaseException | None = None) -> Callable[[Any], Any]:
+    """A plan that raises for these sagas and leaves the others alone."""
+
+    def plan(ticket: Any) -> None:
+        if ticket.id in bad:
+            raise error or ZeroDivisionError("nobody thought of that")
+
+    return plan
+
+
+# --- something unforeseen ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("where", "left_done"),
+    [
+        ("seat", []),
+        ("hotel:prepare", []),
+        ("workspace:open", []),
+        ("hotel:record", ["seat DONE"]),
+        ("ticket", ["seat DONE", "hotel DONE"]),
+    ],
+)
+def test_one_bad_saga_parks_itself_and_no_other(where: str, left_done: list[str]) -> None:
+    trips = begin(times=5)
+    bad = trips[2]
+    world.plan[where] = raise_for(bad)
+    drive()
+    for trip in trips:
+        if trip != bad:
+            assert history(trip) == BOOKED
+            assert effects(trip) == ["seat", "ticket"]
+            assert events(trip) == ["COMPLETED"]
+    row = saga(bad)
+    assert (row.status, row.due_at, row.in_flight) == (Status.NEEDS_ATTENTION, None, False)
+    assert row.attention == "ZeroDivisionError: nobody thought of that"
+    assert history(bad)[:-1] == left_done
+    last = SagaHistory.objects.filter(saga_id=bad).latest("id")
+    assert (last.status, last.message) == ("PARKED", "ZeroDivisionError: nobody thought of that")
+    assert last.error.startswith("Traceback")
+    assert "raise error or ZeroDivisionError" in last.error
+    # The workspace that can't open this saga's subject can't publish either; it is on record all the same.
+    assert events(bad) == ([] if where == "workspace:open" else ["NEEDS_ATTENTION"])
+    assert effects(bad) == (["seat"] if left_done else [])
+
+
+def test_a_workspace_that_cannot_publish_parks_the_saga_all_the_same() -> None:
+    good, bad = begin(times=2)
+    world.plan["workspace:moved"] = raise_for(bad)
+    drive()
+    assert saga(good).status == Status.COMPLETED
+    assert saga(bad).status == Status.NEEDS_ATTENTION
+    assert events(bad) == []
+    assert history(bad) == ["seat DONE", "hotel DONE", "card PARKED"]  # the answer of the card is what was lost
+    assert effects(bad) == ["seat"]
+
+
+def test_a_group_that_fails_once_is_run_again_one_by_one_and_nothing_is_doubled() -> None:
+    trips = begin(times=4)
+    hiccup = iter([ZeroDivisionError("once")])
+
+    def once(ticket: Any) -> None:
+        error = next(hiccup, None)
+        if error:
+            raise error
+
+    world.plan["seat"] = once
+    drive()
+    for trip in trips:
+        assert history(trip) == BOOKED
+        assert effects(trip) == ["seat", "ticket"]
+    assert not SagaInstance.objects.filter(status=Status.NEEDS_ATTENTION).exists()
+
+
+def test_parking_is_told_in_the_transaction_that_parks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that dies right after it cannot leave a parked saga of which nobody was told."""
+    trip = begin_one()
+    world.plan["seat"] = raise_for(trip)
+    seen: list[tuple[str, list[str]]] = []
+    original = runner._tell
+
+    def look(row: Any, **kwargs: Any) -> None:
+        original(row, **kwargs)
+        assert connection.in_atomic_block
+        seen.append((saga(trip).status, events(trip)))
+
+    monkeypatch.setattr(runner, "_tell", look)
+    drive()
+    assert seen == [("NEEDS_ATTENTION", ["NEEDS_ATTENTION"])]
+
+
+def test_a_saga_is_not_parked_from_under_another_worker(monkeypatch: pytest.MonkeyPatch, beside: Beside) -> None:
+    """From the moment that a saga fails alone until it is parked, nobody else gets hold of it."""
+    trip = begin_one()
+    failures = iter([ZeroDivisionError("in the group"), ZeroDivisionError("alone")])
+
+    def plan(ticket: Any) -> None:
+        error = next(failures, None)
+        if error:
+            raise error
+
+    world.plan["seat"] = plan
+    original = runner.park
+
+    def park(saga_id: UUID, error: BaseException) -> None:
+        assert beside(drive).result(timeout=20) == 0
+        original(saga_id, error)
+
+    monkeypatch.setattr(runner, "park", park)
+    drive()
+    assert world.times("seat") == 2
+    assert world.times("hotel") == 0
+    assert saga(trip).attention == "ZeroDivisionError: alone"
+    assert history(trip) == ["seat PARKED"]
+
+
+def test_what_the_database_notices_at_the_commit_only_parks_that_saga_too() -> None:
+    """Django's foreign keys are checked at the commit: the handler has long returned when that fails."""
+    trips = begin(times=3)
+
+    def orphan(ticket: Any) -> None:
+        if ticket.id == trips[1]:
+            run_sql(
+                "INSERT INTO sagas_sagasignal (saga_id, name, signal_id, payload, received_at, disposition)"
+                " VALUES (%s, 'x', 'x', '{}', now(), '')",
+                [new_id()],
+            )
+
+    world.plan["seat"] = orphan
+    drive()
+    assert [saga(trip).status for trip in trips] == [Status.COMPLETED, Status.NEEDS_ATTENTION, Status.COMPLETED]
+    assert saga(trips[1]).attention.startswith("IntegrityError")
+    assert run_sql("SELECT count(*) FROM sagas_sagasignal") == [(0,)]
+
+
+def test_an_error_with_a_text_that_no_column_takes_still_parks() -> None:
+    good, bad = begin(times=2)
+    world.plan["seat"] = raise_for(bad, error=ValueError("a NUL \x00 and half a pair \ud83d"))
+    drive()
+    assert saga(good).status == Status.COMPLETED
+    assert saga(bad).status == Status.NEEDS_ATTENTION
+    assert saga(bad).attention == "ValueError: a NUL \\x00 and half a pair \\ud83d"
+
+
+def test_an_answer_that_cannot_be_written_parks_that_saga_only() -> None:
+    good, bad = begin(times=2)
+    world.plan["hotel"] = lambda ticket: Done({"room": object()}) if ticket.id == bad else None
+    drive()
+    assert saga(good).status == Status.COMPLETED
+    assert saga(bad).status == Status.NEEDS_ATTENTION
+    assert saga(bad).attention == "TypeError: object can't be written as JSON"
+
+
+def test_parking_what_is_over_changes_nothing() -> None:
+    trip = begin_one()
+    drive()
+    runner.park(trip, ZeroDivisionError("too late"))
+    assert saga(trip).status == Status.COMPLETED
+    assert history(trip) == BOOKED
+
+
+def test_a_handler_whose_query_takes_too_long_is_that_sagas_trouble() -> None:
+    trips = begin(times=3)
+
+    def dawdle(ticket: Any) -> None:
+        if ticket.id == trips[0]:
+            run_sql("SET LOCAL statement_timeout = '20ms'")
+            run_sql("SELECT pg_sleep(5)")
+
+    world.plan["seat"] = dawdle
+    drive()
+    assert [saga(trip).status for trip in trips] == [Status.NEEDS_ATTENTION, Status.COMPLETED, Status.COMPLETED]
+    assert saga(trips[0]).attention.startswith("OperationalError: canceling statement due to statement timeout")
+
+
+# --- the database in trouble ------------------------------------------------------------------------------------------
+
+
+def cut_the_line(ticket: Any) -> None:
+    run_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+@pytest.mark.core
+def test_a_lost_connection_loses_nothing_and_parks_nobody() -> None:
+    trips = begin(times=3)
+    world.plan["seat"] = cut_the_line
+    with pytest.raises(OperationalError):
+        drive()
+    connection.close()
+    assert [saga(trip).status for trip in trips] == [Status.STARTED] * 3
+    world.plan.clear()
+    drive()
+    for trip in trips:
+        assert history(trip) == BOOKED
+        assert effects(trip) == ["seat", "ticket"]
+
+
+def test_a_connection_lost_while_recording_answers_asks_again_by_the_same_key() -> None:
+    trips = begin(times=3)
+    world.plan["hotel:record"] = cut_the_line
+    with pytest.raises(OperationalError):
+        drive()
+    connection.close()
+    assert all(saga(trip).in_flight for trip in trips)
+    world.plan.clear()
+    assert drive() == 0  # their leases run
+    make_due(*trips)
+    drive()
+    for trip in trips:
+        assert history(trip) == ["seat DONE", "hotel UNKNOWN", "hotel DONE", "card DONE", "ticket DONE"]
+        assert world.times("hotel", trip) == 2
+    assert len(world.booked) == 6  # by key: nothing is booked twice
+
+
+def test_the_victim_of_a_deadlock_is_run_again(beside: Beside) -> None:
+    """Two workers lock two flights in opposite order. PostgreSQL kills one transaction; both sagas get their seats."""
+    run_sql("INSERT INTO trips_flight VALUES ('A', 10), ('B', 10)")
+    first, second = begin(times=2)
+    both_hold_one = threading.Barrier(2)
+    met: set[UUID] = set()
+
+    def embrace(ticket: Any) -> None:
+        flights = ["A", "B"] if ticket.id == first else ["B", "A"]
+        for flight in flights:
+            run_sql("SELECT 1 FROM trips_flight WHERE flight = %s FOR UPDATE", [flight])
+            if ticket.id not in met:
+                met.add(ticket.id)
+                both_hold_one.wait(20)
+
+    world.plan["seat"] = embrace
+    change(second, due_at=database_now() + timedelta(hours=1))
+    one = beside(drive)
+    until_true(lambda: world.times("seat", first) == 1)
+    make_due(second)
+    other = beside(drive)
+    one.result()
+    other.result()
+    assert world.times("seat") == 3
+    for trip in (first, second):
+        assert history(trip) == BOOKED
+        assert effects(trip) == ["seat", "ticket"]
+
+
+# --- leases and late answers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.core
+def test_the_answer_of_a_worker_that_was_overtaken_is_discarded(beside: Beside) -> None:
+    trip = begin_one()
+    gate = Gate(Done({"hotel": "from the one thought dead"}))
+    world.plan["hotel"] = lambda ticket: gate() if world.times("hotel") == 1 else None
+    thought_dead = beside(drive)
+    gate.await_visitor()
+    make_due(trip)  # its lease has ended
+    drive()  # another worker takes over, and is done
+    assert saga(trip).status == Status.COMPLETED
+    before = (history(trip), effects(trip), saga(trip).context, saga(trip).fence, events(trip))
+    gate.open()
+    thought_dead.result()
+    assert (history(trip), effects(trip), saga(trip).context, saga(trip).fence, events(trip)) == before
+    assert before[0] == ["seat DONE", "hotel UNKNOWN", "hotel DONE", "card DONE", "ticket DONE"]
+    assert before[1] == ["seat", "ticket"]
+    assert world.times("card") == 1
+    assert saga(trip).context["hotel"] == f"{trip}:hotel"
+
+
+def test_an_answer_that_waits_behind_its_successor_is_discarded(beside: Beside) -> None:
+    """The late answer queues for the row's lock while the other worker is taking the saga over."""
+    trip = begin_one()
+    gate = Gate()
+    world.plan["hotel"] = gate
+    late = beside(drive)
+    gate.await_visitor()
+    make_due(trip)
+    with transaction.atomic():
+        (run,), now = rows.claim(QUEUES, 10)
+        assert now is not None
+        step = Pass(now=now, queues=frozenset(QUEUES))
+        step.claimed([run])
+        step.write()
+        gate.open()
+        until_true(lambda: waiting_for_locks() == 1)
+    late.result()
+    row = saga(trip)
+    assert (row.in_flight, row.fence, row.attempt, row.current_step) == (True, 2, 2, "hotel")
+    assert history(trip) == ["seat DONE", "hotel UNKNOWN"]
+    assert world.times("card:prepare") == 0
+
+
+def test_a_late_answer_to_a_call_that_is_being_undone_changes_nothing(beside: Beside) -> None:
+    """The action lands after its undo: by key, the world outside keeps it cancelled."""
+    trip = begin_one()
+    gate = Gate()
+    world.plan["hotel"] = lambda ticket: gate() if world.times("hotel") == 1 else Unknown("no line")
+    late = beside(drive)
+    gate.await_visitor()
+    make_due(trip)
+    drive()
+    assert saga(trip).status == Status.COMPENSATED
+    told = history(trip)
+    gate.open()
+    late.result()
+    assert history(trip) == told
+    assert saga(trip).status == Status.COMPENSATED
+    assert world.booked == {f"{trip}:hotel": "cancelled"}
+
+
+def test_leases_are_renewed_also_of_calls_that_still_queue_for_a_thread(settings: Any, beside: Beside) -> None:
+    settings.SAGA_LEASE_SECONDS = 1.5
+    settings.SAGA_CALL_CONCURRENCY = 2
+    trips = begin(times=6)
+    gate = Gate()
+    world.plan["hotel"] = gate
+    driving = beside(drive)
+    gate.await_visitor()
+    first_leases_end = max(saga(trip).due_at for trip in trips)
+    until_true(lambda: database_now() > first_leases_end + timedelta(seconds=0.2))
+    assert drive() == 0  # nobody can overtake it
+    assert world.times("hotel") == 2
+    gate.open()
+    driving.result()
+    for trip in trips:
+        assert history(trip) == BOOKED
+        assert world.times("hotel", trip) == 1
+        assert saga(trip).fence == 2
+
+
+def test_a_call_whose_lease_ended_while_it_queued_is_not_made() -> None:
+    trip = begin_one()
+    (flight,) = take_off().flights
+    answer = Airborne(flight, lease_ends=time.monotonic() - 0.001).send()
+    assert answer == Unknown("the lease had ended before the call was made")
+    assert world.times("hotel") == 0
+    assert Airborne(flight, lease_ends=time.monotonic() + 10).send().data == {"hotel": f"{trip}:hotel"}
+
+
+def test_our_idea_of_a_lease_ends_before_the_databases(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """The steady clock is read before the database looks at its own."""
+    trip = begin_one()
+    read: list[float] = []
+    claim = rows.claim
+
+    def slow_claim(*arguments: Any) -> Any:
+        answer = claim(*arguments)
+        read.append(time.monotonic())
+        return answer
+
+    monkeypatch.setattr(rows, "claim", slow_claim)
+    ends: list[float] = []
+    send = Airborne.send
+
+    def note(self: Airborne) -> Any:
+        ends.append(self.lease_ends)
+        return send(self)
+
+    monkeypatch.setattr(Airborne, "send", note)
+    drive()
+    assert saga(trip).status == Status.COMPLETED
+    assert ends[0] < read[0] + settings.SAGA_LEASE_SECONDS
+
+
+# --- calls ------------------------------------------------------------------------------------------------------------
+
+
+def test_no_transaction_is_open_and_no_row_locked_during_a_call() -> None:
+    trip = begin_one()
+    seen: list[Any] = []
+
+    def look(ticket: Any) -> None:
+        with transaction.atomic():
+            run_sql("SELECT 1 FROM sagas_sagainstance WHERE id = %s FOR UPDATE NOWAIT", [trip])
+            idle = run_sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in %%'"
+            )
+        seen.append(idle)
+        connection.close()
+
+    world.plan["hotel"] = world.plan["card"] = look
+    drive()
+    assert seen == [[(0,)], [(0,)]]
+    assert saga(trip).status == Status.COMPLETED
+
+
+def test_calls_run_side_by_side_but_not_more_than_allowed(settings: Any) -> None:
+    settings.SAGA_CALL_CONCURRENCY = 3
+    trips = begin(times=7)
+    together = threading.Barrier(3)  # nobody goes on before three are there at once
+    inside, most, lock = [0], [0], threading.Lock()
+    tail = threading.Event()
+
+    def meet(ticket: Any) -> None:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            number = world.times("hotel")
+        if number <= 6:
+            together.wait(20)
+        tail.set()
+        with lock:
+            inside[0] -= 1
+
+    world.plan["hotel"] = meet
+    drive()
+    assert most[0] == 3
+    assert [history(trip) for trip in trips] == [BOOKED] * 7
+
+
+def test_a_call_that_raises_is_an_unknown() -> None:
+    answers = iter([ConnectionResetError("by peer"), None])
+
+    def plan(ticket: Any) -> None:
+        error = next(answers)
+        if error:
+            raise error
+
+    world.plan["hotel"] = plan
+    trip = begin_one()
+    drive()
+    assert history(trip) == ["seat DONE", "hotel UNKNOWN", *BOOKED[1:]]
+    unknown = SagaHistory.objects.get(saga_id=trip, status="UNKNOWN")
+    assert unknown.message == "ConnectionResetError: by peer"
+
+
+@pytest.mark.core
+def test_a_call_that_does_not_answer_in_time_is_an_unknown_and_its_late_answer_is_ignored() -> None:
+    gate = Gate(Done({"ask": "much later"}))
+    world.plan["ask"] = gate
+    one = begin_one(Impatient)
+    drive()
+    row = saga(one)
+    assert row.status == Status.NEEDS_ATTENTION
+    assert row.attention == "ask was tried 1 times: no answer within 0.2 s"
+    gate.open()
+    assert history(one) == ["ask UNKNOWN"]
+    assert saga(one).context == {}
+
+
+def test_calls_that_hang_do_not_keep_others_from_being_made(settings: Any, beside: Beside) -> None:
+    """All threads hang in calls that never come back; those who queue behind them are served all the same."""
+    settings.SAGA_CALL_CONCURRENCY = 2
+    hanging = begin(Impatient, times=4)
+    gate = Gate()
+    world.plan["ask"] = lambda ticket: gate() if ticket.id in hanging else None
+    try:
+        others = begin(Impatient, times=3)
+        beside(drive).result(timeout=30)
+        assert [saga(one).status for one in others] == [Status.COMPLETED] * 3
+        assert [saga(one).status for one in hanging] == [Status.NEEDS_ATTENTION] * 4
+        assert world.times("ask") == 7
+    finally:
+        gate.open()
+
+
+# --- the shift --------------------------------------------------------------------------------------------------------
+
+
+def test_a_drive_never_ends_with_calls_in_flight(beside: Beside) -> None:
+    trip, later = begin(times=2)
+    change(later, due_at=database_now() + timedelta(hours=1))
+    gate = Gate()
+    world.plan["hotel"] = gate
+    one = worker()
+    driving = beside(one.drive, until=time.monotonic() + 0.1)
+    gate.await_visitor()
+    until_true(lambda: time.monotonic() > one._renewed + 0.3)
+    assert not driving.done()
+    make_due(later)
+    gate.open()
+    assert driving.result() is False  # the time was up: something may be left
+    assert saga(trip).status == Status.COMPLETED
+
+
+def test_one_slow_call_holds_up_nobody_else_also_after_the_shift(
+    monkeypatch: pytest.MonkeyPatch, beside: Beside
+) -> None:
+    monkeypatch.setattr(runner, "SLOW_SECONDS", 0.05)
+    slow = begin_one()
+    gate = Gate()
+    world.plan["hotel"] = lambda ticket: gate() if ticket.id == slow else None
+    driving = beside(worker().drive, until=time.monotonic() + 0.1)
+    gate.await_visitor()
+    for _ in range(3):
+        other = begin_one()
+        until_true(lambda other=other: saga(other).status == Status.COMPLETED)
+    assert not driving.done()
+    assert saga(slow).in_flight
+    gate.open()
+    assert driving.result() is False
+    assert saga(slow).status == Status.COMPLETED
+
+
+def test_a_slow_call_does_not_prolong_the_shift_for_ever(monkeypatch: pytest.MonkeyPatch, beside: Beside) -> None:
+    monkeypatch.setattr(runner, "SLOW_SECONDS", 0.01)
+    monkeypatch.setattr(runner, "OVERTIME_SECONDS", 0.0)
+    slow = begin_one()
+    gate = Gate()
+    world.plan["hotel"] = gate
+    started = time.monotonic()
+    driving = beside(worker().drive, until=started + 0.1)
+    gate.await_visitor()
+    until_true(lambda: time.monotonic() > started + 0.3)
+    other = begin_one()
+    gate.open()
+    assert driving.result() is False
+    assert saga(slow).status == Status.COMPLETED
+    assert saga(other).status == Status.STARTED
+
+
+def test_a_full_batch_calls_in_another_worker(settings: Any) -> None:
+    settings.SAGA_BATCH_SIZE = 2
+    called: list[str] = []
+    begin(times=5)
+    one = worker(on_full=lambda: called.append("full"))
+    assert one.drive(until=time.monotonic() + 20)
+    assert len(called) >= 1
+    assert one.moved == 5 + 10  # five claims; five hotels and five cards answered
+    called.clear()
+    begin_one()
+    one.drive(until=time.monotonic() + 20)
+    assert called == []
+
+
+def test_an_empty_drive_costs_one_query(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(3):  # begin, claim, commit
+        drive()
+
+
+# --- together ---------------------------------------------------------------------------------------------------------
+
+
+def test_four_workers_share_the_work_and_do_nothing_twice(settings: Any, beside: Beside) -> None:
+    settings.SAGA_BATCH_SIZE = 7
+    run_sql("INSERT INTO trips_flight VALUES ('XY1', 30)")
+    trips = begin(times=60, flight="XY1")
+    world.plan["card"] = lambda ticket: Refused("declined") if ticket.id.int % 3 == 0 else None
+    for one in [beside(drive) for _ in range(4)]:
+        one.result(timeout=60)
+    drive()  # what was locked by somebody when the last one looked
+    ended = {trip: saga(trip) for trip in trips}
+    flying = [trip for trip, row in ended.items() if row.status == Status.COMPLETED]
+    declined = [trip for trip, row in ended.items() if row.cause and row.cause["code"] == "declined"]
+    full = [trip for trip, row in ended.items() if row.cause and row.cause["code"] == "flight_full"]
+    assert len(flying) + len(declined) + len(full) == 60
+    assert run_sql("SELECT free FROM trips_flight") == [(30 - len(flying),)]
+    for trip in flying:
+        assert history(trip) == BOOKED
+        assert events(trip) == ["COMPLETED"]
+    for trip in declined:
+        assert history(trip) == ["seat DONE", "hotel DONE", "card REFUSED", "undo hotel DONE", "undo seat DONE"]
+        assert effects(trip) == ["seat", "seat given back", "closed as declined"]
+    for trip in full:
+        assert history(trip) == ["seat REFUSED"]
+    assert {world.times("hotel", trip) for trip in flying + declined} <= {1}
+
+
+def test_a_definition_of_one_step_alone_is_a_saga_too() -> None:
+    class Errand(Saga):
+        name, version = "lone_errand", 1
+        steps = (Step("only", do=lambda tickets, now: [Done() for _ in tickets]),)
+
+    one = begin_one(Errand)
+    assert drive() == 1
+    assert (saga(one).status, history(one)) == (Status.COMPLETED, ["only DONE"])
