@@ -63,8 +63,7 @@ class SandboxServer:
                 stderr=log,
                 text=True,
             )
-        assert self._process.stdout is not None  # noqa: S101 we asked for a pipe
-        line = self._process.stdout.readline()
+        line = self._process.stdout.readline() if self._process.stdout else ""
         if "listens on" not in line:
             raise RuntimeError(f"The sandbox gateway did not start: {(self.data / 'server.log').read_text()[-2000:]}")
         self._port = int(line.partition("listens on ")[2].partition(";")[0].rpartition(":")[2])

@@ -167,10 +167,12 @@ class Ledger:
                 return turned_away(), False
             if behaviour.decline_code:
                 return error(402, behaviour.decline_code, behaviour.decline_message), True
-            columns = "key, reference, method, amount_minor, currency, metadata, created_at"
             reference = f"ch_{os.urandom(12).hex()}"
-            values = (key, reference, method, amount_minor, currency, json.dumps(dict(metadata)), _microseconds())
-            self._db.execute(f"INSERT INTO authorizations ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608
+            self._db.execute(
+                "INSERT INTO authorizations (key, reference, method, amount_minor, currency, metadata, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (key, reference, method, amount_minor, currency, json.dumps(dict(metadata)), _microseconds()),
+            )
             self._move(key, "AUTHORIZE", amount_minor, key, reference)
             return self._done(key, 201, reference, amount_minor, lost=behaviour.loses_first_answer), True
 
