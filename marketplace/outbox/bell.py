@@ -14,8 +14,12 @@ from redis import RedisError
 
 from marketplace.kernel import redis
 
-CHANNEL: Final = "marketplace:outbox:bell"
 _SLICE_SECONDS: Final = 0.2  # how long a wait may take to notice that it shall stop
+
+
+def channel(client: Any) -> str:
+    """Return the bell's channel; Redis shares channels among its databases, so the database is in the name."""
+    return f"marketplace:outbox:bell:{client.connection_pool.connection_kwargs.get('db') or 0}"
 
 
 def ring_on_commit() -> None:
@@ -25,7 +29,7 @@ def ring_on_commit() -> None:
 
 
 def _ring() -> None:
-    redis.available(lambda client: client.publish(CHANNEL, ""), default=0)
+    redis.available(lambda client: client.publish(channel(client), ""), default=0)
 
 
 class Listener:
@@ -69,6 +73,6 @@ class Listener:
 
 
 def _listen(client: Any) -> Any:
-    channel = client.pubsub(ignore_subscribe_messages=True)
-    channel.subscribe(CHANNEL)
-    return channel
+    listening = client.pubsub(ignore_subscribe_messages=True)
+    listening.subscribe(channel(client))
+    return listening

@@ -5,6 +5,7 @@ may still send what it had read; its successor starts with the same events, so t
 appears on the bus is in order even then.
 """
 
+import json
 import random
 import time
 from collections import Counter
@@ -143,7 +144,10 @@ def read(held: Mapping[int, int], *, per_shard: int) -> Batch:
     """
     with connection.cursor() as cursor:
         cursor.execute(_READ, [list(held), list(held.values()), _LEASE_LEFT_SECONDS, per_shard])
-        return [(shard, StoredEvent(*row)) for shard, *row in cursor.fetchall()]
+        return [
+            (shard, StoredEvent(*row, json.loads(data), occurred_at))  # Django's cursors leave JSON as it is
+            for shard, *row, data, occurred_at in cursor.fetchall()
+        ]
 
 
 def strike(batch: Batch) -> None:

@@ -47,6 +47,18 @@ def test_what_is_unpublished_is_published_in_order_and_marked(bus, tell, make_re
     assert OutboxEvent.objects.count() == 80
 
 
+def test_an_event_arrives_as_it_was_told(bus, tell, saga, make_relay):
+    tell(told(saga, "ORDER_PAID", amount="12.50", lines=[{"sku": "laptop-1", "quantity": 2}]))
+
+    make_relay(bus).turn()
+
+    [(topic, event)] = bus.took
+    [stored] = OutboxEvent.objects.all()
+    assert topic == "order-events"
+    assert event["data"] == {"amount": "12.50", "lines": [{"sku": "laptop-1", "quantity": 2}]}
+    assert (event["id"], event["time"]) == (str(stored.event_id), "2026-01-01T12:00:00Z")
+
+
 def test_what_is_marked_is_not_published_again(bus, tell, saga, make_relay):
     relay = make_relay(bus)
     tell(told(saga))
@@ -241,7 +253,7 @@ def test_it_looks_by_itself_where_no_bell_can_ring(bus, tell, saga, settings):
     assert bus.types == ["ORDER_CREATED"]
 
 
-def test_an_idle_relay_asks_less_than_once_a_second(bus, monkeypatch):
+def test_an_idle_relay_asks_less_than_once_a_second(bus):
     statements = []
     until = time.monotonic() + 6
     relay = RelayProcess([bus], stop=lambda: time.monotonic() > until)

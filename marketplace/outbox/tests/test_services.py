@@ -6,7 +6,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.transaction import TransactionManagementError
 
 from marketplace.kernel.ids import new_id
-from marketplace.outbox.bell import CHANNEL
+from marketplace.outbox import bell
 from marketplace.outbox.catalog import UnknownEventType
 from marketplace.outbox.models import OutboxEvent, Unpublished, shard_of
 from marketplace.outbox.services import Event, append
@@ -149,33 +149,33 @@ def test_without_that_lock_the_second_writer_is_refused(saga, tell):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_bell_rings_once_for_a_transaction_and_not_for_one_that_failed(redis, saga):
-    with redis.pubsub(ignore_subscribe_messages=True) as channel:
-        channel.subscribe(CHANNEL)
-        channel.get_message(timeout=1)
+    with redis.pubsub(ignore_subscribe_messages=True) as ear:
+        ear.subscribe(bell.channel(redis))
+        ear.get_message(timeout=1)
 
         with transaction.atomic():
             append([told(saga)], now=NOON)
             with transaction.atomic():
                 append([told(saga)], now=NOON)
             append([told(saga)], now=NOON)
-            assert channel.get_message(timeout=0.1) is None
+            assert ear.get_message(timeout=0.1) is None
         tell_and_fail(saga)
 
-        assert channel.get_message(timeout=1) is not None
-        assert channel.get_message(timeout=0.1) is None
+        assert ear.get_message(timeout=1) is not None
+        assert ear.get_message(timeout=0.1) is None
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_bell_rings_when_the_part_that_asked_first_was_undone(redis, saga):
-    with redis.pubsub(ignore_subscribe_messages=True) as channel:
-        channel.subscribe(CHANNEL)
-        channel.get_message(timeout=1)
+    with redis.pubsub(ignore_subscribe_messages=True) as ear:
+        ear.subscribe(bell.channel(redis))
+        ear.get_message(timeout=1)
 
         with transaction.atomic():
             tell_and_fail(saga)
             append([told(saga)], now=NOON)
 
-        assert channel.get_message(timeout=1) is not None
+        assert ear.get_message(timeout=1) is not None
 
 
 @pytest.mark.django_db(transaction=True)
