@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from marketplace.storefront.presentation.money import MoneyStory, money_story, price
 from marketplace.storefront.presentation.progress import Line, Stage, receipt, tracker, tried_before
-from marketplace.storefront.presentation.sentences import ending
+from marketplace.storefront.presentation.sentences import Ending, ending
 from marketplace.storefront.presentation.steps import now_doing
 from orders.selectors import ItemView, OrderView, SagaStory
 
@@ -125,7 +125,7 @@ def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: boo
     finished = story.status in AT_REST and (stands or order.status in ENDED)
     awaits_payment = _awaits_payment(order, story) and not paying
     tone, headline, what = _words(order, story, awaits_payment=awaits_payment)
-    over = ending(order.status, order.failure_code) if order.status in ENDED else None
+    over = _over(order)
     total = price(order.total_minor, order.currency)
     payment_status = order.payment.status if order.payment else ""
     return OrderPage(
@@ -157,6 +157,12 @@ def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: boo
     )
 
 
+def _over(order: OrderView) -> Ending | None:
+    if order.status not in ENDED:
+        return None
+    return ending(order.status, order.failure_code, bank_said=str(order.failure_detail.get("message", "")))
+
+
 def _awaits_payment(order: OrderView, story: SagaStory) -> bool:
     """Whether the saga stands at its wait, and no method of payment has come yet."""
     at_the_wait = story.current_step == "payment_request" and story.status == "IN_PROGRESS"
@@ -165,8 +171,8 @@ def _awaits_payment(order: OrderView, story: SagaStory) -> bool:
 
 def _words(order: OrderView, story: SagaStory, *, awaits_payment: bool) -> tuple[str, str, str]:
     """Return the tone, the headline, and the sentence below it."""
-    if order.status in ENDED:
-        over = ending(order.status, order.failure_code)
+    over = _over(order)
+    if over:
         return ("calm" if order.status == "CANCELLED" else "bad"), over.headline, over.what
     if story.status == "NEEDS_ATTENTION":
         return (

@@ -1,7 +1,7 @@
 """How an order ended, code by code: a headline, what happened, and what the buyer may do next."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 
@@ -91,6 +91,12 @@ _CANCELLED: Final = Ending(
 )
 
 
-def ending(status: str, failure_code: str) -> Ending:
-    """Return how an order in `status` FAILED or CANCELLED ended; a code that came later still reads as a sentence."""
-    return ENDINGS.get(failure_code) or (_CANCELLED if status == "CANCELLED" else _FAILED)
+def ending(status: str, failure_code: str, *, bank_said: str = "") -> Ending:
+    """Return how an order in `status` FAILED or CANCELLED ended; a code that came later still reads as a sentence.
+
+    `bank_said`: the bank's own sentence about a payment that it declined.
+    """
+    found = ENDINGS.get(failure_code) or (_CANCELLED if status == "CANCELLED" else _FAILED)
+    if failure_code == "payment_declined" and bank_said:
+        return replace(found, what=f"Your bank’s answer: “{bank_said}” So we put your things back on the shelf.")
+    return found
