@@ -19,7 +19,7 @@ POLL_SECONDS = 0.1
 def run(command: Sequence[str]) -> int:
     """Run a command with DATABASE_URL and REDIS_URL of servers of its own, gone afterwards; return its exit code.
 
-    A server that the environment names already is kept. Raises CannotStart.
+    DATA_DIR is a folder of its own too. A server that the environment names already is kept. Raises CannotStart.
     """
     wanted = servers.Wanted.by(os.environ)
     data_dir = Path(tempfile.mkdtemp(prefix="marketplace-")).resolve()
@@ -48,6 +48,7 @@ async def _run(command: Sequence[str], layout: Layout, wanted: servers.Wanted) -
             except asyncio.CancelledError:
                 return 128 + signal.SIGINT
         addresses = {
+            "DATA_DIR": str(layout.data_dir),
             **({"DATABASE_URL": layout.database_url} if wanted.postgres else {}),
             **({"REDIS_URL": layout.redis_url} if wanted.valkey else {}),
         }

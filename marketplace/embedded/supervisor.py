@@ -29,7 +29,7 @@ READ_BYTES = 65536
 class Patience:
     """How often and how soon a process that ended is started again."""
 
-    deaths: int = 5
+    deaths: int = 8
     window_seconds: float = 60.0
     first_delay_seconds: float = 0.5
     longest_delay_seconds: float = 15.0

@@ -54,7 +54,7 @@ def listener():
 
 def refusal(data_dir: Path, *, port: int | None = None, **environment: str) -> str:
     """The one line with which it refuses to start."""
-    done = embedded("run", DATA_DIR=str(data_dir), PORT=str(port or free_port()), **environment)
+    done = embedded("run", **{"DATA_DIR": str(data_dir), "PORT": str(port or free_port()), **environment})
     assert done.returncode == 1
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
@@ -95,7 +95,10 @@ def test_a_redis_that_cannot_be_used_is_told(tmp_path, url):
 
 
 def test_a_bad_setting_is_told(tmp_path):
-    assert "RESERVATION_TTL_SECONDS" in refusal(tmp_path, RESERVATION_TTL_SECONDS="soon")
+    line = refusal(tmp_path, RESERVATION_TTL_SECONDS="soon", PORT="many")
+    assert line.startswith("The environment has a bad setting")
+    assert "RESERVATION_TTL_SECONDS" in line
+    assert "PORT" in line
 
 
 def test_a_command_has_servers_of_its_own_for_as_long_as_it_runs():
