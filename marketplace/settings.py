@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from environs import Env, validate
+import dj_database_url
+from environs import Env, EnvError, validate
 
 from marketplace.embedded.layout import Layout
 from marketplace.kernel import logs
@@ -48,7 +49,7 @@ PAYMENT_GATEWAY: str = env.str("PAYMENT_GATEWAY", "sandbox", validate=validate.O
 PAYMENT_TIMEOUT_SECONDS: float = env.float("PAYMENT_TIMEOUT_SECONDS", 10.0, validate=validate.Range(min=0.1, max=120))
 PAYMENT_FAILURE_RATE: float = env.float("PAYMENT_FAILURE_RATE", 0.0, validate=validate.Range(min=0, max=1))
 PAYMENT_LATENCY_MS: int = env.int("PAYMENT_LATENCY_MS", 0, validate=validate.Range(min=0, max=60_000))
-SANDBOX_GATEWAY_URL: str = env.str("SANDBOX_GATEWAY_URL", f"http://127.0.0.1:{PORT + 1000}")
+SANDBOX_GATEWAY_URL: str = env.str("SANDBOX_GATEWAY_URL", "")  # default: on this machine, at PORT + 1000
 SANDBOX_API_KEY: str = env.str("SANDBOX_API_KEY", "sk_sandbox")
 
 # --- web --------------------------------------------------------------------------------------------------------------
@@ -59,13 +60,23 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console", validate=validate.OneOf(["console", "json"]))
 
-DATABASES: dict[str, Any] = {"default": env.dj_db_url("DATABASE_URL", DATABASE_URL)}
-DATABASES["default"].setdefault("OPTIONS", {})
+
+
+def _check_address(name: str, url: str, *schemes: str) -> None:
+    if urlsplit(url).scheme not in schemes:
+        raise ValueError(f"{name} must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+
 
 try:
     env.seal()
-except Exception as error:  # the one place where a bad environment is told; nothing has started yet
+    _check_address("DATABASE_URL", DATABASE_URL, "postgresql", "postgres")
+    _check_address("REDIS_URL", REDIS_URL, "redis", "rediss", "unix")
+    # A connection is kept for ten minutes: making one costs more than most of what is done with it.
+    database = dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)
+except (EnvError, ValueError) as error:
     sys.exit(f"The environment has a bad setting: {error}")
+SANDBOX_GATEWAY_URL = SANDBOX_GATEWAY_URL or f"http://127.0.0.1:{PORT + 1000}"
+DATABASES: dict[str, Any] = {"default": {"OPTIONS": {}, **database}}
 
 
 def _celery_url(url: str) -> str:
@@ -170,6 +181,17 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["marketplace.kernel.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "marketplace.kernel.problems.exception_handler",
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Marketplace",
+    "SITE_HEADER": "Marketplace",
+    "SITE_SUBHEADER": "Operations",
+    "SITE_SYMBOL": "storefront",
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["marketplace.operations.navigation.stylesheet"],
+    "DASHBOARD_CALLBACK": "marketplace.operations.dashboard.dashboard",
+    "SIDEBAR": {"navigation": "marketplace.operations.navigation.sidebar"},
 }
 
 SPECTACULAR_SETTINGS = {

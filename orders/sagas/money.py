@@ -50,9 +50,10 @@ class _Operation:
             numbers=[ticket.attempt for ticket in tickets],
             now=now,
         )
-        return [Done(message=self.nothing) if call is None else Ready(call) for call in calls]
+        return [self.nothing if call is None else Ready(call) for call in calls]
 
-    nothing = "There is nothing to do."
+    # Forward, "nothing to do" can only mean that the money is gone: an order must not go on as if it were paid.
+    nothing: Outcome = Parked("The payment was already undone, although its order goes on.")
 
     def send(self, request: GatewayCall) -> tuple[GatewayCall, Reply]:
         """Make the call, outside of any transaction."""
@@ -124,11 +125,11 @@ class _Capture(_Operation):
 
 class _Void(_Operation):
     name = "VOID"
-    nothing = "Nothing was authorized, so there is nothing to void."
+    nothing = Done(message="Nothing was authorized, so there is nothing to void.")
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         if reply.code == "nothing_to_void":
-            return Done(message=self.nothing)
+            return self.nothing
         opened.tell("PAYMENT_VOIDED", payment_id=view.id)
         return Done(message="The authorization is voided; no money was taken.")
 
@@ -138,11 +139,11 @@ class _Void(_Operation):
 
 class _Refund(_Operation):
     name = "REFUND"
-    nothing = "Nothing was captured, so there is nothing to refund."
+    nothing = Done(message="Nothing was captured, so there is nothing to refund.")
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         if reply.code == "nothing_to_refund":
-            return Done(message=self.nothing)
+            return self.nothing
         opened.order.refund_status = "REFUNDED"
         opened.tell("PAYMENT_REFUNDED", payment_id=view.id, amount=format_minor(view.refunded_minor, view.currency))
         return Done(message=f"{format_minor(view.refunded_minor, view.currency)} {view.currency} refunded.")
