@@ -5,11 +5,14 @@ queue and slot is under way. The flag is dropped *before* the last, empty claim:
 seen by that claim, one committed after it raises the flag anew. A worker whose batch is full rings for the next slot,
 so further workers join only while there is enough for them.
 
-If the flag, the message or all of Redis is lost, the sweep of Celery beat finds what is due in PostgreSQL.
+If the flag, the message or all of Redis is lost, the sweep of Celery beat finds what is due in PostgreSQL. Whoever
+answers keeps the flag fresh, so the sweep can tell a bell that is being answered from one whose worker died. (It must:
+under load something is due whenever it looks, and its messages would pile up before every other task's.)
 """
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 from celery import current_app
@@ -20,9 +23,13 @@ from redis.exceptions import RedisError
 from marketplace.kernel import redis
 from marketplace.sagas.runner import Worker
 
+if TYPE_CHECKING:
+    from redis import Redis
+
 log = structlog.get_logger(__name__)
 
 FLAG_SECONDS = 10  # a flag that nobody looks after (its worker died) is gone after that
+FRESH_SECONDS = 4.0  # the sweep does not ring where somebody has looked after the flag so recently
 SHIFT_SECONDS = 2.0  # after that a task hands over to a new one, so that a worker can be stopped and others get a turn
 STEP_TASK = "marketplace.sagas.tasks.step"
 
@@ -39,12 +46,15 @@ def ring(queue: str, slot: int = 0) -> None:
 
 
 def ring_anyway(queue: str) -> None:
-    """Ring whatever the flag says: the sweep has seen that something is due and nobody came."""
-    if (
-        redis.available(lambda r: bool(r.set(_flag(queue, 0), 1, ex=FLAG_SECONDS)), default=False)
-        or not _broker_is_redis()
-    ):
+    """Ring although the flag is up, unless it is fresh: the sweep has seen that something is due and nobody came."""
+    if redis.available(lambda r: _take_over(r, _flag(queue, 0)), default=False) or not _broker_is_redis():
         _send(queue, 0)
+
+
+def _take_over(r: "Redis", flag: str) -> bool:
+    if r.pttl(flag) > (FLAG_SECONDS - FRESH_SECONDS) * 1000:
+        return False
+    return bool(r.set(flag, 1, ex=FLAG_SECONDS))
 
 
 def answer(queue: str, slot: int, queues: Sequence[str]) -> int:
@@ -55,19 +65,37 @@ def answer(queue: str, slot: int, queues: Sequence[str]) -> int:
             ring(queue, slot + 1)
 
     worker = Worker(queues, on_full=call_in_the_next, on_bell=ring)
+    try:
+        if not _answer(worker, _flag(queue, slot)):
+            _send(queue, slot)
+    except BaseException:
+        _drop(_flag(queue, slot))  # nobody answers now, so whoever rings next must be heard
+        raise
+    return worker.moved
+
+
+def _answer(worker: Worker, flag: str) -> bool:
+    """Return True when whatever comes from now on is announced by a message, False when the shift ended before that."""
     until = time.monotonic() + SHIFT_SECONDS
     while True:
-        redis.available(lambda r: r.expire(_flag(queue, slot), FLAG_SECONDS), None)
+        _keep(flag)
         if not worker.drive(until=until):
-            _send(queue, slot)
-            return worker.moved
-        redis.available(lambda r: r.delete(_flag(queue, slot)), None)
+            _keep(flag)
+            return False
+        _drop(flag)
         before = worker.moved
-        worker.drive(until=until)
-        if worker.moved == before:
-            return worker.moved
-        if not redis.available(lambda r: bool(r.set(_flag(queue, slot), 1, nx=True, ex=FLAG_SECONDS)), default=True):
-            return worker.moved  # somebody has rung since; that message is answered next
+        if worker.drive(until=until) and worker.moved == before:
+            return True
+        if not redis.available(lambda r: bool(r.set(flag, 1, nx=True, ex=FLAG_SECONDS)), default=True):
+            return True  # somebody has rung since; that message is answered next
+
+
+def _keep(flag: str) -> None:
+    redis.available(lambda r: r.set(flag, 1, ex=FLAG_SECONDS), None)
+
+
+def _drop(flag: str) -> None:
+    redis.available(lambda r: r.delete(flag), None)
 
 
 def _broker_is_redis() -> bool:
