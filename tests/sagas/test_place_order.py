@@ -3,9 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 
+from inventory import services as inventory
 from inventory.models import Reservation
+from inventory.services import HoldRequest, Line
 from marketplace.kernel.clock import database_now
+from marketplace.kernel.ids import new_id
 from marketplace.sagas.models import SagaInstance
 from orders import services
 from orders.errors import NotCancellable, NotPayable
@@ -199,22 +203,35 @@ def test_a_hold_past_its_time_is_given_back(shop, settings):
         services.pay(order.id, method="tok_visa", now=database_now())
 
 
-def test_the_periodic_task_wakes_a_saga_whose_hold_has_run_out(shop):
+def test_the_periodic_task_leaves_a_live_order_to_its_saga(shop):
     shop.stocked("laptop", 1)
     order = shop.bought("laptop", token="")
-    past = database_now() - timedelta(seconds=1)
-    # As if the clock had moved on, while the saga sleeps past its time because its timer was lost.
+    past = database_now() - timedelta(seconds=1)  # as if the time to pay had run out by now
     Reservation.objects.filter(owner_id=order.id).update(expires_at=past)
-    Order.objects.filter(pk=order.id).update(reserved_until=past)
-    SagaInstance.objects.filter(pk=order.saga_id).update(wait_until=past, due_at=past + timedelta(days=1))
-    shop.work()
-    assert shop.now(order).status == "RESERVED"
+    SagaInstance.objects.filter(pk=order.saga_id).update(wait_until=past, due_at=past)
 
     assert expire_reservations() == 1
-    shop.work()
+    assert shop.now(order).status == "RESERVED"
+    assert shop.hold(order) == ["HELD"]
 
-    assert shop.now(order).status == "CANCELLED"
+    shop.work()
+    assert shop.now(order).failure_code == "reservation_expired"
+    assert expire_reservations() == 0
     assert shop.levels("laptop") == (1, 0)
+
+
+def test_the_periodic_task_gives_back_a_hold_that_nobody_is_responsible_for(shop):
+    shop.stocked("laptop", 1)
+    past = database_now() - timedelta(seconds=1)
+    orphan = new_id()
+    with transaction.atomic():
+        inventory.reserve([HoldRequest(orphan, (Line("laptop", 1),), past)], now=past)
+    assert shop.levels("laptop") == (0, 1)
+
+    assert expire_reservations() == 1
+
+    assert shop.levels("laptop") == (1, 0)
+    assert Reservation.objects.get(owner_id=orphan).state == "EXPIRED"
 
 
 @pytest.mark.core

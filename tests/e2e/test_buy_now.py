@@ -1,0 +1,189 @@
+"""What a shopper does in a browser, against the whole running system."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+DECIDED = 20_000  # milliseconds
+WORKS = ["Reserved", "Payment", "Fraud check", "Confirmed"]
+
+
+def on(page: Page, name: str):
+    return page.get_by_test_id(name)
+
+
+def buy(page: Page, sku: str = "laptop-1", *, card: str = "tok_visa", quantity: int = 1):
+    """Press Buy Now on the product's page."""
+    page.goto(f"/products/{sku}")
+    on(page, "payment-method").select_option(card)
+    on(page, "quantity").fill(str(quantity))
+    on(page, "buy-now").click()
+    page.wait_for_url(re.compile(r"/orders/[0-9a-f-]{36}$"))
+
+
+def sign_in(page: Page, name: str = "user-1"):
+    page.goto("/sign-in")
+    page.get_by_label(re.compile("name", re.IGNORECASE)).fill(name)
+    page.get_by_label(re.compile("password", re.IGNORECASE)).first.fill("marketplace")
+    on(page, "submit").click()
+    expect(on(page, "signed-in-as")).to_contain_text(name)
+
+
+def test_buy_now_walks_through_the_states_to_confirmed(page, running_shop):
+    before = running_shop.available("laptop-1")
+    seen = []
+    sign_in(page)
+    page.on("response", lambda r: seen.append(r.url) if "/progress" in r.url else None)
+
+    buy(page)
+    expect(on(page, "order-status")).not_to_have_text("Confirmed")  # it is on its way, and says so
+    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
+
+    expect(on(page, "stage")).to_have_count(len(WORKS))
+    for stage, name in zip(on(page, "stage").all(), WORKS, strict=True):
+        expect(stage).to_contain_text(name)
+    expect(on(page, "saga-step")).to_have_count(6)
+    expect(on(page, "money")).to_contain_text("€1,299.00 was taken from your card, once.")
+    assert seen  # without a reload
+    assert running_shop.available("laptop-1") == before - 1
+    page.wait_for_timeout(1500)
+    asked = len(seen)
+    page.wait_for_timeout(1500)
+    assert len(seen) == asked  # a decided order is not asked about any more
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ("tok_declined", "declined"),
+        ("tok_insufficient_funds", "enough"),
+        ("tok_fraud", "checks"),
+    ],
+)
+def test_a_card_that_does_not_work(page, running_shop, card, says):
+    before = running_shop.available("laptop-1")
+
+    buy(page, card=card)
+
+    expect(on(page, "stamp")).to_be_visible(timeout=DECIDED)
+    expect(on(page, "order-what")).to_contain_text(says)
+    expect(on(page, "money")).to_contain_text(re.compile("no money was taken|nothing was taken", re.IGNORECASE))
+    assert "fraud" not in page.get_by_test_id("order-what").inner_text().lower()
+    expect(on(page, "keep-shopping")).to_be_visible()
+    assert running_shop.available("laptop-1") == before
+
+
+@pytest.mark.parametrize("card", ["tok_flaky", "tok_timeout"])
+def test_a_bank_in_trouble_is_asked_again(page, running_shop, card):
+    buy(page, card=card)
+    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
+    expect(on(page, "money")).to_contain_text("once")
+
+
+def test_two_quick_clicks_are_one_order(page, running_shop):
+    sign_in(page, "user-2")
+    before = running_shop.available("laptop-1")
+    page.goto("/products/laptop-1")
+
+    on(page, "buy-now").dblclick()
+    page.wait_for_url(re.compile(r"/orders/[0-9a-f-]{36}$"))
+    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
+
+    assert running_shop.available("laptop-1") == before - 1
+
+
+def test_back_and_again_is_still_one_order(page, running_shop):
+    """The key is in the page: sending the same form twice, even without JavaScript, is one order."""
+    page.goto("/products/laptop-1")
+    form = page.locator("form[data-once]").first
+    fields = dict(form.evaluate("form => [...new FormData(form)]"))
+    replies = [page.request.post("/buy", form=fields, headers={"Referer": page.url}) for _ in range(2)]
+    assert replies[0].url == replies[1].url
+    assert re.search(r"/orders/[0-9a-f-]{36}$", replies[0].url)
+
+
+def test_reserve_now_pay_later_and_cancel(page, running_shop):
+    before = running_shop.available("laptop-1")
+    page.goto("/checkout/laptop-1")
+    address = {"Name": "Ada Lovelace", "Street": "Analytical Row 1", "Postal code": "10115", "City": "Berlin"}
+    for label, value in address.items():
+        page.get_by_label(label).fill(value)
+    on(page, "reserve").click()
+    expect(on(page, "countdown")).to_be_visible(timeout=DECIDED)
+    assert running_shop.available("laptop-1") == before - 1
+    first = page.url
+
+    on(page, "pay-now").click()
+    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
+
+    page.goto("/checkout/laptop-1")
+    for label, value in address.items():
+        page.get_by_label(label).fill(value)
+    on(page, "reserve").click()
+    expect(on(page, "countdown")).to_be_visible(timeout=DECIDED)
+    assert page.url != first
+    on(page, "cancel-order").click()
+    on(page, "confirm-cancel").click()
+    expect(on(page, "order-status")).to_have_text("Cancelled", timeout=DECIDED)
+    expect(on(page, "money")).to_contain_text(re.compile("no money|nothing was taken", re.IGNORECASE))
+    assert running_shop.available("laptop-1") == before - 1
+
+
+def test_more_than_there_is(page, running_shop):
+    before = running_shop.available("laptop-1")
+    buy(page, quantity=before + 1)
+    expect(on(page, "shortfalls")).to_contain_text(str(before), timeout=DECIDED)
+    assert running_shop.available("laptop-1") == before
+
+
+def test_another_persons_order_is_not_there(page, browser, running_shop):
+    buy(page)
+    address = page.url
+    stranger = browser.new_context(base_url=running_shop.url).new_page()
+    assert stranger.goto(address).status == 404
+    stranger.context.close()
+
+
+def test_my_orders(page):
+    sign_in(page)
+    buy(page)
+    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
+    on(page, "my-orders").click()
+    expect(on(page, "order-row").first).to_contain_text("Confirmed")
+
+
+def test_without_javascript(browser, running_shop):
+    context = browser.new_context(java_script_enabled=False, base_url=running_shop.url)
+    page = context.new_page()
+    buy(page)
+    expect(page.locator("noscript meta[http-equiv=refresh], meta[http-equiv=refresh]")).to_have_count(1)
+    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)  # the page reloads itself
+    context.close()
+
+
+def test_by_keyboard_alone(page):
+    page.goto("/products/laptop-1")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.testid") == "buy-now":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/orders/[0-9a-f-]{36}$"))
+    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
+
+
+@pytest.mark.parametrize("path", ["/", "/products/laptop-1", "/checkout/laptop-1", "/sign-in"])
+def test_a_phone_shows_all_of_it(browser, running_shop, path):
+    """Nothing is wider than the screen, and nothing is complained about in the console."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, base_url=running_shop.url)
+    page = context.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert complaints == []
+    context.close()
