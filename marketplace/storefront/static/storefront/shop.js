@@ -98,6 +98,16 @@
     announce();
   };
 
+  // The order goes on whether or not this page can reach the shop; say so instead of standing still.
+  const reachable = (yes) => {
+    const note = document.getElementById("order-offline");
+    if (note) note.hidden = yes;
+  };
+
+  document.addEventListener("htmx:sendError", () => reachable(false));
+  document.addEventListener("htmx:responseError", () => reachable(false));
+  document.addEventListener("htmx:beforeOnLoad", (event) => reachable(event.detail.xhr.status < 400));
+
   document.addEventListener("DOMContentLoaded", refresh);
   document.addEventListener("htmx:afterSettle", refresh);
   setInterval(countDown, 1000);
