@@ -37,6 +37,7 @@ class Account:
             "setpriv",
             *("--reuid", str(self.uid), "--regid", str(self.gid), "--clear-groups"),
             *("--inh-caps", READ_THROUGH, "--ambient-caps", READ_THROUGH),
+            *("--securebits", "+no_setuid_fixup"),  # else access(2) forgets the capability, and PostgreSQL asks it
             *("--pdeathsig", death_signal.name.removeprefix("SIG")),
             "--",
             *command,

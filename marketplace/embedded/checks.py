@@ -30,8 +30,6 @@ def port_is_free(host: str, port: int, *, purpose: str) -> None:
 
 def database_answers(database: Mapping[str, Any]) -> None:
     """Raise CannotStart when Django's `DATABASES` entry leads to no PostgreSQL that we can use."""
-    if database["ENGINE"] != "django.db.backends.postgresql":
-        raise CannotStart("DATABASE_URL has to name a PostgreSQL: postgresql://user:password@host:5432/name")
     try:
         connection = psycopg.connect(
             host=database["HOST"] or None,
