@@ -62,7 +62,7 @@ class Money:
 
 
 def format_minor(minor: int, currency: str) -> str:
-    """Write `minor` units of `currency` as a decimal string: `129900, "EUR"` is `"1299.00"`, `500, "JPY"` is `"500"`."""
+    """Write `minor` units of `currency` as a string: `129900, "EUR"` is `"1299.00"`, `500, "JPY"` is `"500"`."""
     digits = exponent(currency)
     if not digits:
         return str(minor)

@@ -144,10 +144,14 @@ def read(held: Mapping[int, int], *, per_shard: int) -> Batch:
     """
     with connection.cursor() as cursor:
         cursor.execute(_READ, [list(held), list(held.values()), _LEASE_LEFT_SECONDS, per_shard])
-        return [
-            (shard, StoredEvent(*row, json.loads(data), occurred_at))  # Django's cursors leave JSON as it is
-            for shard, *row, data, occurred_at in cursor.fetchall()
-        ]
+        rows = cursor.fetchall()
+    return [
+        (
+            shard,
+            StoredEvent(position, event_id, topic, kind, saga_id, sequence, subject_id, json.loads(data), occurred_at),
+        )
+        for shard, position, event_id, topic, kind, saga_id, sequence, subject_id, data, occurred_at in rows
+    ]  # Django's cursors answer jsonb as text
 
 
 def strike(batch: Batch) -> None:
