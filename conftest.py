@@ -6,7 +6,6 @@ their own database on that PostgreSQL (`test_…`, and one more for each worker)
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
@@ -54,17 +53,6 @@ def _redis_forgets_with_the_database(request: pytest.FixtureRequest) -> None:
         request.fixturenames
     ):
         request.getfixturevalue("redis")
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """Browser tests use the Chromium of this machine; one run by root can't have its sandbox."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.fail("There is no Chromium here: run `.ci/chromium`, or install it.")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return {**browser_type_launch_args, "executable_path": found, "args": arguments}
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from marketplace.embedded.account import Account
 from marketplace.embedded.errors import CannotStart, KeepsDying
 from marketplace.embedded.output import Log, say
 
-READY_POLL_SECONDS = 0.1
+FIRST_POLL_SECONDS = 0.05
+LONGEST_POLL_SECONDS = 0.5
 READ_BYTES = 65536
 
 
@@ -217,6 +218,7 @@ class Supervisor:
         if service.ready is None:
             return
         deadline = time.monotonic() + service.ready_seconds
+        pause = FIRST_POLL_SECONDS
         while not await service.ready():
             if child.exited.done():
                 self._drain(child)
@@ -224,7 +226,8 @@ class Supervisor:
                 raise CannotStart(f"{service.name} {_how(child.exited.result())} at once: {said} ({child.log.path})")
             if time.monotonic() > deadline:
                 raise CannotStart(f"{service.name} isn't ready after {service.ready_seconds:.0f} s ({child.log.path})")
-            await asyncio.sleep(READY_POLL_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.2, LONGEST_POLL_SECONDS)
 
     async def _keep(self, service: Service, child: _Child) -> None:
         """Start the service again whenever it ends, later each time; give up when it keeps ending."""
