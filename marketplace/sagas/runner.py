@@ -56,6 +56,9 @@ def is_outage(error: BaseException) -> bool:
     return not sqlstate(error) or sqlstate(error).startswith(_OUTAGES)
 
 
+NOT_MADE = object()  # of a call: its saga is anybody's now, so there is nothing to record
+
+
 class Airborne:
     """One call in flight, as the worker that made it sees it."""
 
@@ -67,11 +70,9 @@ class Airborne:
         self.started: float | None = None
 
     def send(self) -> Any:
-        """Make the call, unless our right to it may have lapsed while it queued for a thread."""
+        """Make the call; `NOT_MADE` if our right to it may have lapsed while it queued for a thread."""
         self.started = time.monotonic()
-        if self.started > self.lease_ends:
-            return Unknown("the lease had ended before the call was made")
-        return self.flight.send()
+        return self.flight.send() if self.started < self.lease_ends else NOT_MADE
 
     @property
     def seconds(self) -> float:
@@ -207,8 +208,10 @@ class Worker:
         for future in [*done, *overdue]:
             airborne = self._in_the_air.pop(future)
             run = airborne.flight.run
-            landed.append(run)
-            replies[run.ticket.id] = self._reply(future, airborne)
+            reply = self._reply(future, airborne)
+            if reply is not NOT_MADE:
+                landed.append(run)
+                replies[run.ticket.id] = reply
         if overdue:
             self._give_up(overdue)
         if landed:

@@ -17,7 +17,7 @@ from marketplace.sagas import rows, runner
 from marketplace.sagas.definition import Call, RetryPolicy, Saga, Step
 from marketplace.sagas.models import SagaHistory, SagaInstance, Status
 from marketplace.sagas.outcomes import Done, Refused, Unknown
-from marketplace.sagas.runner import Airborne
+from marketplace.sagas.runner import NOT_MADE, Airborne
 from marketplace.sagas.stepping import Pass
 from marketplace.sagas.tests.driving import (
     QUEUES,
@@ -385,10 +385,25 @@ def test_leases_are_renewed_also_of_calls_that_still_queue_for_a_thread(settings
 def test_a_call_whose_lease_ended_while_it_queued_is_not_made() -> None:
     trip = begin_one()
     (flight,) = take_off().flights
-    answer = Airborne(flight, lease_ends=time.monotonic() - 0.001).send()
-    assert answer == Unknown("the lease had ended before the call was made")
+    assert Airborne(flight, lease_ends=time.monotonic() - 0.001).send() is NOT_MADE
     assert world.times("hotel") == 0
     assert Airborne(flight, lease_ends=time.monotonic() + 10).send().data == {"hotel": f"{trip}:hotel"}
+
+
+def test_a_call_that_was_not_made_spends_no_attempt_of_the_policy(settings: Any) -> None:
+    """A worker that is late every time is our trouble: the saga must not be undone for it."""
+    settings.SAGA_LEASE_SECONDS = 0.0
+    trip = begin_one()
+    late = worker()
+    for _ in range(3):
+        assert late._claim(10) == 1
+        until_true(lambda: late._settle(0.1) or not late._in_the_air)
+    assert world.times("hotel") == 0
+    assert (saga(trip).undoing, saga(trip).attempt) == (False, 3)
+    settings.SAGA_LEASE_SECONDS = 15.0
+    drive()
+    assert saga(trip).status == Status.COMPLETED
+    assert world.times("hotel") == 1
 
 
 def test_our_idea_of_a_lease_ends_before_the_databases(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:

@@ -25,8 +25,9 @@ TABLES = """
     CREATE TABLE IF NOT EXISTS trips_event (id bigserial PRIMARY KEY, saga_id uuid NOT NULL, status text NOT NULL);
     CREATE TABLE IF NOT EXISTS trips_outside (
         key text PRIMARY KEY, state text NOT NULL, requests int NOT NULL DEFAULT 1);
+    CREATE TABLE IF NOT EXISTS trips_log (what text NOT NULL, saga_id uuid NOT NULL, worker text NOT NULL);
 """
-EMPTY = "TRUNCATE trips_flight, trips_effect, trips_event, trips_outside"
+EMPTY = "TRUNCATE trips_flight, trips_effect, trips_event, trips_outside, trips_log"
 
 Plan = Outcome | None | Callable[[Ticket], Any]
 
