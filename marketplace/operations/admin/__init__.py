@@ -1,0 +1,23 @@
+"""The admin site: what is there, and why it is where it is.
+
+Sagas move orders, and only they; so everything they write can be looked at here and not be touched. What people decide
+(the catalogue, deliveries and counts, logins) can be changed, through the same services as everywhere else.
+"""
+
+from django.contrib import admin
+
+from marketplace.operations.admin import (
+    accounts,
+    catalogue,
+    idempotency,
+    orders,
+    outbox,
+    payments,
+    sagas,
+    schedule,
+    stock,
+)
+
+__all__ = ["accounts", "catalogue", "idempotency", "orders", "outbox", "payments", "sagas", "schedule", "stock"]
+
+admin.site.index_template = "operations/dashboard.html"

@@ -1,0 +1,98 @@
+"""Filters for the lists. None of them asks the database what there is to choose: tables are long, choices are known."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from marketplace.operations import selectors
+from marketplace.outbox.catalog import TYPES_OF_TOPIC
+from marketplace.outbox.models import Unpublished
+from marketplace.sagas.models import SagaInstance
+from orders.wording import SENTENCES
+
+Choices = Iterable[tuple[Any, str]]
+
+
+class KnownChoices(SimpleListFilter):
+    """Filters one column by values that are known beforehand."""
+
+    column: ClassVar[str]
+    values: ClassVar[Iterable[str]]
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
+        """Offer the known values."""
+        return [(value, value) for value in self.values]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Keep the rows with the value that was chosen."""
+        return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
+
+
+class FailureCode(KnownChoices):
+    """Why an order did not come about."""
+
+    title = "failure code"
+    parameter_name = column = "failure_code"
+    values = tuple(SENTENCES)
+
+
+class CurrentStep(KnownChoices):
+    """Where a saga stands."""
+
+    title = "step"
+    parameter_name = column = "current_step"
+    values = selectors.STEP_NAMES
+
+
+class EventTopic(KnownChoices):
+    """Where an event is published."""
+
+    title = "topic"
+    parameter_name = column = "topic"
+    values = tuple(TYPES_OF_TOPIC)
+
+
+class StuckSaga(SimpleListFilter):
+    """Sagas that a person should look at."""
+
+    title = "needs a person"
+    parameter_name = "stuck"
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
+        """Offer the one question there is."""
+        return [("yes", "Stuck: parked, or past its time"), ("unfinished", "Anything that is not over")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Keep the stuck ones."""
+        return queryset.filter(self._wanted()) if self.value() else queryset
+
+    def _wanted(self) -> Any:
+        return selectors.stuck() if self.value() == "yes" else selectors.UNFINISHED
+
+
+class OrderOfStuckSaga(StuckSaga):
+    """The same for orders, by their sagas."""
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Keep the orders whose saga is stuck."""
+        if not self.value():
+            return queryset
+        return queryset.filter(saga_id__in=SagaInstance.objects.filter(self._wanted()).values("pk"))
+
+
+class Published(SimpleListFilter):
+    """Whether an event has reached the bus."""
+
+    title = "published"
+    parameter_name = "waiting"
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
+        """Only what waits is few enough to be asked for."""
+        return [("yes", "Not yet")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Keep what waits."""
+        return queryset.filter(position__in=Unpublished.objects.values("position")) if self.value() else queryset

@@ -1,0 +1,86 @@
+"""Sagas: the list, and every attempt at every step of one of them."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from unfold.decorators import display
+
+from marketplace.operations import wording
+from marketplace.operations.admin.base import StoryAdmin, age, as_uuid, order_link, order_number
+from marketplace.operations.admin.filters import CurrentStep, StuckSaga
+from marketplace.operations.story import saga_page
+from marketplace.sagas.models import SagaInstance
+from orders.models import Order
+
+
+@admin.register(SagaInstance)
+class SagaAdmin(StoryAdmin):
+    """Read-only: a saga is moved by the engine, under its row's lock."""
+
+    story_template = "operations/saga.html"
+    list_display = ("short_id", "order", "name", "status_label", "step", "attempt", "started", "attention_line")
+    list_filter = (StuckSaga, "status", CurrentStep, "started_at")
+    search_fields = ("id",)  # what is really looked for is in get_search_results
+    search_help_text = "Saga id, order id or order number: in full"
+    ordering = ("-started_at",)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[SagaInstance]":
+        """Add the order's number, for the page that is shown."""
+        rows: QuerySet[SagaInstance] = super().get_queryset(request)
+        return rows.annotate(order_number=order_number("subject_id"))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[SagaInstance]", search_term: str
+    ) -> tuple["QuerySet[SagaInstance]", bool]:
+        """Find by id, or by the order it is about."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        identity = as_uuid(term)
+        if identity is not None:
+            return queryset.filter(Q(pk=identity) | Q(subject_id=identity)), False
+        number = f"M-{term}" if term.isdecimal() else term.upper()
+        return queryset.filter(subject_id__in=Order.objects.filter(number=number).values("pk")), False
+
+    def story(self, request: HttpRequest, obj: Model) -> dict[str, Any]:
+        """All there is to know of a saga."""
+        number = getattr(obj, "order_number", None)
+        return {"saga": saga_page(obj.pk, now=timezone.now()), "order_number": number}
+
+    @display(description="saga")
+    def short_id(self, saga: SagaInstance) -> SafeString:
+        """The end of its id: the beginning is the time, and nearly the same for neighbours."""
+        return format_html('<code class="ops-code">…{}</code>', str(saga.pk)[-12:])
+
+    @display(description="order")
+    def order(self, saga: Any) -> SafeString | str:
+        """The order it is about."""
+        return order_link(saga.subject_id, saga.order_number)
+
+    @display(description="status", ordering="status", label=dict(wording.COLOUR_OF_SAGA))
+    def status_label(self, saga: SagaInstance) -> str:
+        """The status in its colour."""
+        return saga.status
+
+    @display(description="step")
+    def step(self, saga: SagaInstance) -> SafeString | str:
+        """Where it stands."""
+        name = wording.step(saga.current_step)
+        shown = f"undo {name}" if name and saga.undoing else name
+        return format_html('<span class="ops-number">{}</span>', shown) if shown else wording.NOTHING
+
+    @display(description="started", ordering="started_at")
+    def started(self, saga: SagaInstance) -> SafeString | str:
+        """How long ago."""
+        return age(saga.started_at)
+
+    @display(description="attention")
+    def attention_line(self, saga: SagaInstance) -> str:
+        """Why it was parked, the beginning of it."""
+        return Truncator(saga.attention).chars(80) or wording.NOTHING

@@ -1,0 +1,53 @@
+"""The admin's first page: how the shop is doing, and what needs a person."""
+
+from typing import Any, Final
+
+from django.http import HttpRequest
+
+from marketplace.kernel.clock import database_now
+from marketplace.operations import chart, selectors
+from marketplace.outbox import selectors as outbox
+
+MOST_CASES: Final = 10
+# The design's alarm levels.
+COMPENSATION_RATE_LIMIT: Final = 0.10
+STEP_FAILURE_LIMIT: Final = 0.05
+LATE_SECONDS: Final = 60.0
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the measures to the index page's context. Nine queries, however busy the shop is."""
+    now = database_now()
+    hours = selectors.orders_per_hour(now=now)
+    recent = selectors.recent_sagas(window=selectors.DAY)
+    return {
+        **context,
+        "title": "Dashboard",
+        "now": now,
+        "hours": hours,
+        "orders_today": sum(hour.total for hour in hours),
+        "orders_this_hour": hours[-1].total,
+        "chart": chart.draw(hours),
+        "recent": recent,
+        "statuses": [(status, recent.by_status.get(status, 0)) for status in _STATUSES],
+        "too_many_undone": (recent.compensation_rate or 0) > COMPENSATION_RATE_LIMIT,
+        "live": selectors.live_sagas(),
+        "steps": selectors.step_measures(window=selectors.DAY),
+        "step_failure_limit": STEP_FAILURE_LIMIT,
+        "cases": selectors.needs_attention(limit=MOST_CASES, now=now),
+        "shelves": selectors.shelves(),
+        "backlog": outbox.backlog(),
+        "late_seconds": LATE_SECONDS,
+        "most_sagas": selectors.MOST_SAGAS,
+    }
+
+
+_STATUSES: Final = (
+    "STARTED",
+    "IN_PROGRESS",
+    "COMPENSATING",
+    "NEEDS_ATTENTION",
+    "COMPLETED",
+    "COMPENSATED",
+    "FAILED",
+)

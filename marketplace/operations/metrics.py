@@ -1,0 +1,146 @@
+"""GET /metrics: the measures for Prometheus, taken from PostgreSQL when it asks.
+
+They describe the shop and not the process, so every web process answers the same, and one of them is enough to scrape.
+An answer is kept for `KEPT_SECONDS`, so that however many scrape, the database is asked once.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from marketplace.operations import selectors
+from marketplace.operations.selectors import HOUR
+from marketplace.outbox import selectors as outbox
+
+KEPT_SECONDS: Final = 5.0
+
+_RECENT: Final = f"began within the last hour, at most the newest {selectors.MOST_SAGAS}"
+
+
+class Shop(Collector):
+    """The measures, freshly taken."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric. A ratio or duration of nothing is left out."""
+        yield from _live_sagas()
+        yield from _recent_sagas()
+        yield from _steps()
+        yield from _orders_and_stock()
+        yield from _outbox()
+
+
+def _live_sagas() -> Iterator[Metric]:
+    live = selectors.live_sagas()
+    yield _by("sagas_unfinished", "Sagas that are not over.", "status", live.by_status)
+    yield _one("sagas_stuck", "Sagas that need a person: NEEDS_ATTENTION, or past their time.", live.stuck)
+    yield _one("sagas_due", "Sagas that are due now and were not taken by a worker yet.", live.due)
+    yield _one("sagas_due_oldest_seconds", "For how long the longest-waiting of them is due.", live.oldest_due_seconds)
+
+
+def _recent_sagas() -> Iterator[Metric]:
+    recent = selectors.recent_sagas(window=HOUR)
+    yield _by("recent_sagas", f"Sagas that {_RECENT}.", "status", recent.by_status)
+    ended = f"of the ended ones among sagas that {_RECENT}"
+    yield _one("saga_completion_ratio", f"Share that reached its goal, {ended}.", recent.completion_rate)
+    yield _one("saga_compensation_ratio", f"Share that was undone, {ended}.", recent.compensation_rate)
+    yield _one("saga_duration_mean_seconds", f"From start to end, of sagas that {_RECENT}.", recent.mean_seconds)
+    yield _one(
+        "saga_duration_median_seconds", f"Half took at most so long, of sagas that {_RECENT}.", recent.median_seconds
+    )
+    yield _one("saga_duration_p95_seconds", f"95 % took at most so long, of sagas that {_RECENT}.", recent.p95_seconds)
+
+
+def _steps() -> Iterator[Metric]:
+    about = f"of sagas that {_RECENT}"
+    attempts = _family("step_attempts", f"Attempts by result, {about}.", "step", "direction", "result")
+    failures = _family("step_failure_ratio", f"Share of attempts that met with trouble, {about}.", "step", "direction")
+    duration = _family("step_duration_mean_seconds", f"Mean time an attempt took, {about}.", "step", "direction")
+    for one in selectors.step_measures(window=HOUR):
+        where = [one.step, one.direction]
+        stopped = one.attempts - one.done - one.refused - one.failed
+        for result, count in (
+            ("done", one.done),
+            ("refused", one.refused),
+            ("failed", one.failed),
+            ("stopped", stopped),
+        ):
+            attempts.add_metric([*where, result], count)
+        failures.add_metric(where, one.failure_rate)
+        duration.add_metric(where, one.mean_ms / 1000)
+    yield from (attempts, failures, duration)
+
+
+def _orders_and_stock() -> Iterator[Metric]:
+    yield _by("orders_open", "Orders that are not confirmed and not ended yet.", "status", selectors.open_orders())
+    shelves = selectors.shelves()
+    yield _one("stock_units_held", "Units held for orders under way.", shelves.units_held)
+    yield _one("stock_skus_sold_out", "SKUs for sale with no unit available.", shelves.sold_out)
+
+
+def _outbox() -> Iterator[Metric]:
+    backlog = outbox.backlog()
+    yield _one("outbox_unpublished", "Events told and not published yet.", backlog.count)
+    yield _one("outbox_oldest_seconds", "For how long the oldest of them has waited.", backlog.oldest_seconds)
+
+
+def _family(name: str, words: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"marketplace_{name}", words, labels=labels)
+
+
+def _one(name: str, words: str, value: float | None) -> GaugeMetricFamily:
+    family = _family(name, words)
+    if value is not None:
+        family.add_metric([], value)
+    return family
+
+
+def _by(name: str, words: str, label: str, values: Mapping[str, int]) -> GaugeMetricFamily:
+    family = _family(name, words, label)
+    for value, count in sorted(values.items()):
+        family.add_metric([value], count)
+    return family
+
+
+class _Kept:
+    """The last answer, for as long as it is fresh. One thread at a time makes a new one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answer = b""
+        self._until = 0.0
+
+    def answer(self) -> bytes:
+        with self._lock:
+            if time.monotonic() >= self._until:
+                registry = CollectorRegistry(auto_describe=False)
+                registry.register(Shop())
+                self._answer = generate_latest(registry)
+                self._until = time.monotonic() + KEPT_SECONDS
+            return self._answer
+
+    def forget(self) -> None:
+        """For tests: the next answer is a fresh one."""
+        self._until = 0.0
+
+
+kept: Final = _Kept()
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer Prometheus; 503 when the database doesn't."""
+    try:
+        return HttpResponse(kept.answer(), content_type=CONTENT_TYPE_LATEST)
+    except DatabaseError:
+        return HttpResponse("The database does not answer.\n", status=503, content_type="text/plain; charset=utf-8")

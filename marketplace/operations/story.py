@@ -1,0 +1,135 @@
+"""All there is to know of one order or saga, gathered for its page. A fixed number of queries, whatever its length."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from inventory import selectors as inventory
+from inventory.selectors import HoldView
+from marketplace.operations import diagnosis
+from marketplace.operations.diagnosis import Diagnosis
+from marketplace.outbox import selectors as outbox
+from marketplace.outbox.selectors import EventView
+from marketplace.sagas import selectors as sagas
+from marketplace.sagas.errors import NoSuchSaga
+from marketplace.sagas.models import SagaInstance, SagaSignal
+from marketplace.sagas.selectors import Entry
+from orders.models import Order, OrderLine, TimelineEntry
+from payments.models import Attempt, Payment, Refund
+from payments.states import AttemptOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry of a saga's history, with the traceback where something unforeseen was raised."""
+
+    entry: Entry
+    traceback: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is going on now."""
+        return self.entry.duration_ms is None
+
+
+@dataclass(frozen=True, slots=True)
+class SagaPage:
+    """A saga with its history, its signals, and the steps that it has."""
+
+    row: SagaInstance
+    steps: tuple[Step, ...]
+    signals: Sequence[SagaSignal]
+    diagnosis: Diagnosis
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPage:
+    """A payment with every call to the gateway, and every refund."""
+
+    row: Payment
+    attempts: Sequence[Attempt]
+    refunds: Sequence[Refund]
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the outcome of the last call is not known."""
+        return bool(self.attempts) and self.attempts[-1].outcome in {AttemptOutcome.IN_FLIGHT, AttemptOutcome.UNKNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """An order, its lines, everything that happened to it, and what follows from that."""
+
+    row: Order
+    lines: Sequence[OrderLine]
+    timeline: Sequence[TimelineEntry]
+    saga: SagaPage | None
+    payments: Sequence[PaymentPage]
+    holds: Sequence[HoldView]
+    events: Sequence[EventView]
+    diagnosis: Diagnosis
+    tiles: Mapping[str, Diagnosis]
+
+
+def saga_page(saga_id: UUID, *, now: datetime) -> SagaPage | None:
+    """Gather a saga; None where there is none. Five queries."""
+    row = SagaInstance.objects.filter(pk=saga_id).first()
+    if row is None:
+        return None
+    try:
+        entries = sagas.story(saga_id).history
+    except NoSuchSaga:
+        return None
+    finished = list(row.history.order_by("id").values_list("error", flat=True))
+    tracebacks = [*finished, *[""] * len(entries)]
+    steps = tuple(Step(entry, error) for entry, error in zip(entries, tracebacks, strict=False))
+    last = next((one.entry.message for one in reversed(steps) if not one.is_live), "")
+    said = diagnosis.of_saga(row, last_message=last, now=now)
+    return SagaPage(row, steps, list(row.signals.order_by("id")), said)
+
+
+def payment_pages(reference_id: UUID) -> list[PaymentPage]:
+    """Gather the payments of an order, the first one first. Three queries, one where there is none."""
+    payments = list(Payment.objects.filter(reference_id=reference_id).order_by("sequence"))
+    if not payments:
+        return []
+    attempts = _by_payment(Attempt.objects.filter(payment__in=payments).order_by("id"))
+    refunds = _by_payment(Refund.objects.filter(payment__in=payments).order_by("id"))
+    return [PaymentPage(row, attempts.get(row.id, []), refunds.get(row.id, [])) for row in payments]
+
+
+def order_page(row: Order, *, now: datetime) -> OrderPage:
+    """Gather everything about an order that is loaded already."""
+    saga = saga_page(row.saga_id, now=now)
+    payments = payment_pages(row.id)
+    holds = inventory.holds_of(row.id)
+    events = outbox.events_of(subject_id=row.id)
+    waiting = sum(not event.published for event in events)
+    unanswered = bool(payments) and payments[-1].unanswered
+    return OrderPage(
+        row=row,
+        lines=list(row.lines.order_by("position")),
+        timeline=list(row.timeline.order_by("id")),
+        saga=saga,
+        payments=payments,
+        holds=holds,
+        events=events,
+        diagnosis=saga.diagnosis if saga else diagnosis.of_saga(None, last_message="", now=now),
+        tiles={
+            "Money": diagnosis.of_money([payment.row for payment in payments], unanswered=unanswered),
+            "Units": diagnosis.of_units(holds, now=now),
+            "Events": diagnosis.of_events(told=len(events), waiting=waiting),
+        },
+    )
+
+
+Row = TypeVar("Row", Attempt, Refund)
+
+
+def _by_payment(rows: Iterable[Row]) -> dict[UUID, list[Row]]:
+    found: dict[UUID, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.payment_id, []).append(row)
+    return found

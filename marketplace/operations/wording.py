@@ -1,0 +1,105 @@
+"""How the admin says things: the colour of each status, ages, durations, amounts. One place, so all pages agree."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from marketplace.kernel.money import format_minor
+
+# Unfold's colours: success, info, warning, danger, and default, which is grey.
+COLOUR_OF_ORDER: Final[Mapping[str, str]] = {
+    "CREATED": "info",
+    "RESERVED": "info",
+    "PAYMENT_PENDING": "info",
+    "PAID": "info",
+    "CONFIRMED": "success",
+    "SHIPPED": "success",
+    "IN_TRANSIT": "success",
+    "DELIVERED": "success",
+    "FAILED": "danger",
+    "CANCELLED": "default",
+}
+COLOUR_OF_SAGA: Final[Mapping[str, str]] = {
+    "STARTED": "info",
+    "IN_PROGRESS": "info",
+    "COMPLETED": "success",
+    "FAILED": "default",  # refused before anything was done: nobody's trouble
+    "COMPENSATING": "warning",
+    "COMPENSATED": "default",
+    "NEEDS_ATTENTION": "danger",
+}
+COLOUR_OF_RESULT: Final[Mapping[str, str]] = {
+    "DONE": "success",
+    "REFUSED": "danger",
+    "RETRY": "warning",
+    "UNKNOWN": "warning",
+    "PARKED": "danger",
+    "EXPIRED": "default",
+    "STOPPED": "default",
+    "STARTED": "info",
+    "WAITING": "info",
+    "": "info",  # a gateway call that nobody has come back from
+}
+COLOUR_OF_PAYMENT: Final[Mapping[str, str]] = {
+    "PENDING": "info",
+    "AUTHORIZED": "info",
+    "CAPTURED": "success",
+    "PARTIALLY_REFUNDED": "warning",
+    "REFUNDED": "default",
+    "VOIDED": "default",
+    "FAILED": "danger",
+    "DONE": "success",  # a refund
+}
+COLOUR_OF_HOLD: Final[Mapping[str, str]] = {
+    "HELD": "info",
+    "COMMITTED": "success",
+    "RELEASED": "default",
+    "EXPIRED": "default",
+}
+
+NOTHING: Final = "\N{EN DASH}"  # where there is nothing to show
+
+_UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60))
+
+
+def span(length: timedelta | float) -> str:
+    """Write a length of time (seconds, if a number) roughly, as one says it: `12 s`, `3 min`, `2 h`, `5 d`."""
+    seconds = length.total_seconds() if isinstance(length, timedelta) else length
+    for name, size in _UNITS:
+        if abs(seconds) >= size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def ago(instant: datetime, *, now: datetime) -> str:
+    """Write how long ago `instant` was, or how long it is still to come: `3 min ago`, `in 12 s`, `now`."""
+    seconds = (now - instant).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
+    return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
+
+
+def took(milliseconds: float | None) -> str:
+    """Write a measured duration exactly enough: `4 ms`, `1.25 s`, `3.5 min`."""
+    if milliseconds is None:
+        return "…"
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 120_000:
+        return f"{milliseconds / 1000:.3g} s"
+    return f"{milliseconds / 60_000:.1f} min"
+
+
+def money(minor: int, currency: str) -> str:
+    """Write an amount: `1299.00 EUR`."""
+    return f"{format_minor(minor, currency)} {currency}"
+
+
+def units(count: int) -> str:
+    """Write `1 unit`, `2 units`."""
+    return f"{count} unit{'s' * (count != 1)}"
+
+
+def step(name: str) -> str:
+    """Write a step's name for people: `authorize payment`."""
+    return name.replace("_", " ")
