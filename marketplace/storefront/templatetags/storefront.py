@@ -30,8 +30,6 @@ _ICONS: Final = {
     "coin": '<circle cx="12" cy="12" r="8"/><path d="M14.8 9.3a3.5 3.5 0 1 0 0 5.4M8 11.2h4M8 13.2h4"/>',
     "clock": '<circle cx="12" cy="12" r="8"/><path d="M12 7.5V12l3 2"/>',
     "bell": '<path d="M12 4.5v9M12 18.5h.01" stroke-width="2.6"/>',
-    "stall": '<path d="M4 9.5 5.5 4h13L20 9.5M5.5 12v8h13v-8M4 9.5a2.6 2.6 0 0 0 5.3 0 2.7 2.7 0 0 0 5.4 0'
-    ' 2.6 2.6 0 0 0 5.3 0"/>',
 }
 
 
