@@ -189,6 +189,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "Operations",
     "SITE_SYMBOL": "storefront",
     "SHOW_VIEW_ON_SITE": False,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "marketplace.operations.navigation.icon"}],
     "STYLES": ["marketplace.operations.navigation.stylesheet"],
     "DASHBOARD_CALLBACK": "marketplace.operations.dashboard.dashboard",
     "SIDEBAR": {"navigation": "marketplace.operations.navigation.sidebar"},
@@ -206,7 +207,7 @@ SPECTACULAR_SETTINGS = {
 # Celery runs what PostgreSQL says is due. Its broker is a doorbell: losing a message loses nothing, so no results are
 # kept, and no task is retried by Celery (the saga engine owns retries).
 CELERY_BROKER_URL = _celery_url(CELERY_BROKER)
-CELERY_RESULT_BACKEND = _celery_url(REDIS_URL) if REDIS_URL.startswith(("redis", "unix")) else None
+CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_DEFAULT_QUEUE = "orders"

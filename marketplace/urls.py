@@ -8,8 +8,10 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("inventory.api.urls")),
     path("api/", include("orders.api.urls")),
+    path("api/", include("marketplace.accounts.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("", include("marketplace.operations.urls")),
     path("", include("marketplace.storefront.urls")),
 ]
 
