@@ -19,6 +19,7 @@ from marketplace.embedded.supervisor import Service, Supervisor, stop_signals, t
 
 QUEUES = "orders,inventory,payments,fulfillment"
 PROBE_SECONDS = 5.0
+BANK_LATENCY_MS = "400"  # unless PAYMENT_LATENCY_MS says otherwise: a real bank takes about as long
 _MANAGE = [sys.executable, "manage.py"]
 
 
@@ -95,7 +96,7 @@ def stages(layout: Layout, environment: Mapping[str, str]) -> list[list[Service]
             *(sys.executable, "-m", "payments.gateways.sandbox"),
             *("--listen", f"127.0.0.1:{settings.PORT + 1000}", "--data", str(layout.sandbox_data)),
         ],
-        environment,
+        {"PAYMENT_LATENCY_MS": BANK_LATENCY_MS, **environment},
     )
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "marketplace"]
     worker = Service(
