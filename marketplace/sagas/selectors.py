@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models.functions import Now
 
 from marketplace.sagas.errors import NoSuchSaga
-from marketplace.sagas.models import TERMINAL, Direction, SagaInstance
+from marketplace.sagas.models import TERMINAL, Direction, SagaInstance, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def story(saga_id: UUID) -> Story:
 
 def _going_on(row: SagaInstance) -> list[Entry]:
     """A call in flight or a wait has no row of history before it ends; the saga's own row tells of it."""
-    if row.step_started_at is None or not (row.in_flight or row.wait_until):
+    if row.step_started_at is None or not (row.in_flight or row.wait_until) or row.status == Status.NEEDS_ATTENTION:
         return []
     status = "STARTED" if row.in_flight else "WAITING"
     direction = Direction.COMPENSATING if row.undoing else Direction.FORWARD
