@@ -12,6 +12,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db import connection, models
+from django.db.backends.postgresql.base import ServerBindingCursor
 
 Row = Sequence[Any]
 
@@ -27,6 +28,17 @@ def _plain(value: object) -> str:
 def to_json(value: object) -> str:
     """Write `value` as JSON text; UUIDs and datetimes become strings."""
     return json.dumps(value, default=_plain, separators=(",", ":"))
+
+
+def _cursor() -> Any:
+    """A cursor that sends parameters beside the statement, and arrays (`%b`) in binary.
+
+    Django's own writes them into the statement as text, which takes several times as long for arrays.
+    """
+    django: Any = connection  # whose stubs don't tell of these
+    binding: Any = ServerBindingCursor
+    django.ensure_connection()
+    return django._prepare_cursor(binding(django.connection))
 
 
 @cache
@@ -57,10 +69,10 @@ def insert(model: type[models.Model], fields: Sequence[str], rows: Iterable[Row]
         return 0
     columns, types, is_json = _columns(model, tuple(fields))
     table = connection.ops.quote_name(model._meta.db_table)
-    arrays = ", ".join(f"%s::{kind}[]" for kind in types)
+    arrays = ", ".join(f"%b::{kind}[]" for kind in types)
     conflict = f" ON CONFLICT {on_conflict}" if on_conflict else ""
     statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608
-    with connection.cursor() as cursor:
+    with _cursor() as cursor:
         cursor.execute(statement, _arrays(rows, is_json))
         return int(cursor.rowcount)
 
@@ -78,13 +90,13 @@ def update(
         return []
     columns, types, is_json = _columns(model, (key, *fields))
     table = connection.ops.quote_name(model._meta.db_table)
-    arrays = ", ".join(f"%s::{kind}[]" for kind in types)
+    arrays = ", ".join(f"%b::{kind}[]" for kind in types)
     assignments = ", ".join(f"{column} = d.{column}" for column in columns[1:])
     condition = f" AND {only_if}" if only_if else ""
     statement = (
         f"UPDATE {table} AS t SET {assignments} FROM unnest({arrays}) AS d ({', '.join(columns)}) "  # noqa: S608
         f"WHERE t.{columns[0]} = d.{columns[0]}{condition} RETURNING t.{columns[0]}"
     )
-    with connection.cursor() as cursor:
+    with _cursor() as cursor:
         cursor.execute(statement, _arrays(rows, is_json))
         return [row[0] for row in cursor.fetchall()]
