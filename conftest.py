@@ -6,7 +6,7 @@ their own database on that PostgreSQL (`test_…`, and one more for each worker)
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
@@ -25,6 +25,14 @@ def pytest_xdist_setupnodes(specs: list[Any]) -> None:
     """Give each worker process its own Redis database, before Django's settings are read there."""
     for number, spec in enumerate(specs):
         spec.env["REDIS_URL"] = with_database_number(os.environ["REDIS_URL"], add=number)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test logged may hold half of a surrogate pair, which a worker couldn't send to us."""
+    report = yield
+    report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
+    return report
 
 
 def with_database_number(url: str, *, add: int) -> str:
