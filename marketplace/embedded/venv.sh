@@ -18,7 +18,9 @@ if command -v flock >/dev/null; then # two of us may be started at once
     flock 9
 fi
 
-if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+# a venv that was only half made, or whose Python is gone, is made anew
+if ! { [ -f "$installed" ] && "$venv/bin/python" -c pass; } >/dev/null 2>&1 &&
+    ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     for python in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
         if newer "$python"; then
             found=$python
