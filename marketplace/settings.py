@@ -61,7 +61,6 @@ LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", 
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console", validate=validate.OneOf(["console", "json"]))
 
 
-
 def _check_address(name: str, url: str, *schemes: str) -> None:
     if urlsplit(url).scheme not in schemes:
         raise ValueError(f"{name} must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
