@@ -170,7 +170,7 @@ def test_a_job_that_fails_says_why_in_one_line(tmp_path):
             await supervisor.run(service("works", [sys.executable, "-c", "print('bread')"]))
             with pytest.raises(CannotStart, match=r"bakes: no oven \(all of it: .*bakes.log\)"):
                 await supervisor.run(
-                    service("bakes", [sys.executable, "-c", "print('hm'); raise SystemExit('no oven')"])
+                    service("bakes", [sys.executable, "-c", "print('hm', flush=True); raise SystemExit('no oven')"])
                 )
             assert supervisor.pids == {}
 

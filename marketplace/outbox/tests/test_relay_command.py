@@ -52,11 +52,9 @@ def test_a_relay_publishes_and_stops_when_asked(redis, start, tell, saga):
     tell(told(saga), told(saga, "ORDER_RESERVED"))
     wait_until(lambda: not Unpublished.objects.exists())
 
-    started = time.monotonic()
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(10) == 0
-    assert time.monotonic() - started < 2
     assert [(event["type"], event["sequence"]) for event in published(redis)] == [
         ("ORDER_CREATED", 1),
         ("ORDER_RESERVED", 2),
