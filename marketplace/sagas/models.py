@@ -61,7 +61,7 @@ class SagaInstance(models.Model):
     class Meta:
         verbose_name = "saga"
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["name", "subject_id"], name="sagas_one_of_a_kind_per_subject"),
+            models.UniqueConstraint(fields=["subject_id", "name"], name="sagas_one_of_a_kind_per_subject"),
             models.CheckConstraint(
                 name="sagas_finished_is_not_due",
                 condition=~Q(status__in=["COMPLETED", "FAILED", "COMPENSATED"])
@@ -74,8 +74,7 @@ class SagaInstance(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["due_at"], include=["queue"], name="sagas_claim", condition=Q(due_at__isnull=False)),
-            models.Index(fields=["subject_id"], name="sagas_by_subject"),
+            models.Index(fields=["queue", "due_at"], name="sagas_claim", condition=Q(due_at__isnull=False)),
             models.Index(fields=["-started_at"], name="sagas_newest"),
             models.Index(
                 fields=["status", "updated_at"],

@@ -123,6 +123,7 @@ class Worker:
     # --- T1 -----------------------------------------------------------------------------------------------------------
 
     def _claim(self, limit: int) -> int:
+        self.queues = [*self.queues[1:], *self.queues[:1]]  # each comes first in turn, so none waits for ever
         try:
             return self._move(lambda: rows.claim(self.queues, limit), Pass.claimed)
         except Exception as error:

@@ -37,7 +37,7 @@ from marketplace.sagas.tests.driving import (
     waiting_for_locks,
     worker,
 )
-from marketplace.sagas.tests.trip import Agency, Gate, Provider, world
+from marketplace.sagas.tests.trip import Agency, Gate, Provider, SplitTrip, world
 
 pytestmark = committing
 
@@ -590,6 +590,18 @@ def test_a_full_batch_calls_in_another_worker(settings: Any) -> None:
     begin_one()
     one.drive(until=time.monotonic() + 20)
     assert called == []
+
+
+def test_no_queue_waits_behind_another_for_ever(settings: Any) -> None:
+    settings.SAGA_BATCH_SIZE = 2
+    begin(SplitTrip, times=6)  # of "inventory"
+    begin(times=6)  # of "orders"
+    one = worker(["inventory", "orders"])
+    seats: list[str] = []
+    world.plan["seat"] = lambda ticket: seats.append(saga(ticket.id).name)
+    for _ in range(4):
+        one._claim(2)
+    assert sorted(seats) == ["book_trip"] * 4 + ["split_trip"] * 4
 
 
 def test_an_empty_drive_costs_one_query(django_assert_num_queries: Any) -> None:
