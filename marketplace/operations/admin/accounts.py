@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from rest_framework.authtoken.models import TokenProxy
+from rest_framework.authtoken.models import Token, TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -29,6 +29,13 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("username", "email")
     show_full_result_count = False
+    actions = ("revoke_tokens",)
+
+    @admin.action(description="Revoke the API tokens of the selected users", permissions=["change"])
+    def revoke_tokens(self, request: HttpRequest, queryset: "QuerySet[User]") -> None:
+        """Delete their tokens; programs that use them are turned away at once, and a new one is made on request."""
+        count, _ = Token.objects.filter(user__in=queryset).delete()
+        self.message_user(request, f"{count} token{'s' * (count != 1)} revoked.", messages.SUCCESS)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         """The name is fixed once the login is made."""

@@ -5,8 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
@@ -34,8 +33,10 @@ class CategoryAdmin(ModelAdmin):
 class ProductForm(forms.ModelForm):  # type: ignore[type-arg]
     """A product, with its price as people write it."""
 
-    price = forms.CharField(
+    price = forms.RegexField(
+        r"^\s*[0-9]{1,9}(\.[0-9]+)?\s*$",
         max_length=20,
+        error_messages={"invalid": "A price is a plain number below a thousand million, such as 1299.00."},
         help_text="With the currency's decimals, for example 1299.00. Orders already placed keep their price.",
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"}),
     )
@@ -65,9 +66,6 @@ class ProductForm(forms.ModelForm):  # type: ignore[type-arg]
                 self.instance.price_minor = Money.parse(data["price"].strip(), currency).minor
             except InvalidAmount as error:
                 self.add_error("price", error.message)
-            else:
-                if self.instance.price_minor < 0:
-                    self.add_error("price", "A price can't be negative.")
         return data
 
 
@@ -111,6 +109,7 @@ class ProductAdmin(ModelAdmin):
     list_filter = ("is_active", "category")
     list_select_related = ("category", "stock")
     list_per_page = 50
+    show_full_result_count = False
     search_fields = ("sku", "name")
     ordering = ("category__position", "name")
     readonly_fields = ("created_at",)
@@ -162,14 +161,20 @@ class ProductAdmin(ModelAdmin):
     @action(description="Stock and ledger", permissions=["view"], url_path="levels", icon="inventory_2")
     def levels(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Go to the stock page of this product."""
-        product = get_object_or_404(Product.objects.select_related("stock"), pk=object_id)
+        product = self._product(request, object_id)
         if not hasattr(product, "stock"):
             messages.info(request, f"Nothing of {product.sku} has come in yet, so it has no stock page.")
             return HttpResponseRedirect(reverse("admin:inventory_product_change", args=[product.pk]))
         return HttpResponseRedirect(reverse("admin:inventory_stock_change", args=[product.sku]))
 
+    def _product(self, request: HttpRequest, object_id: str) -> Product:
+        product: Product | None = self.get_object(request, object_id)
+        if product is None:
+            raise Http404
+        return product
+
     def _move(self, request: HttpRequest, object_id: str, title: str, form_class: type[MoveForm]) -> HttpResponseBase:
-        product = get_object_or_404(Product.objects.select_related("stock"), pk=object_id)
+        product = self._product(request, object_id)
         form = form_class(request.POST if request.method == "POST" else None)
         if form.is_valid() and self._moved(request, product, form):
             return HttpResponseRedirect(reverse("admin:inventory_stock_change", args=[product.sku]))

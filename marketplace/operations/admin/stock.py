@@ -31,9 +31,13 @@ class StockAdmin(StoryAdmin):
     story_template = "operations/stock.html"
     list_display = ("sku", "product", "available", "reserved", "on_hand")
     list_display_links = ("sku",)
-    list_select_related = ("product",)
     search_fields = ("product__sku", "product__name")
     ordering = ("product_id",)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Stock]":
+        """With the product of each."""
+        rows: QuerySet[Stock] = super().get_queryset(request)
+        return rows.select_related("product")
 
     @display(description="SKU", ordering="product_id")
     def sku(self, stock: Stock) -> str:

@@ -1,0 +1,249 @@
+"""The pages that tell all about one thing, as somebody reads them who was woken up for it."""
+
+import re
+from datetime import timedelta
+from html import unescape
+
+import pytest
+from django.urls import reverse
+from django.utils.html import strip_tags
+
+from marketplace.kernel.clock import database_now
+from marketplace.outbox.models import OutboxEvent
+from marketplace.sagas.models import SagaInstance
+from orders import services
+from orders.sagas import risk
+from payments.models import Payment
+
+
+def read(client, name, *arguments) -> str:
+    """The words of a page, one after the other."""
+    response = client.get(reverse(f"admin:{name}", args=arguments))
+    assert response.status_code == 200
+    return words(response)
+
+
+def words(response) -> str:
+    main = response.content.decode().partition('id="content"')[2]
+    return re.sub(r"\s+", " ", unescape(strip_tags(main.replace("<", " <"))))
+
+
+def order_page(client, order) -> str:
+    return read(client, "orders_order_change", order.id)
+
+
+def in_order(text: str, *parts: str) -> None:
+    """Each part is there, after the one before."""
+    at = 0
+    for part in parts:
+        found = text.find(part, at)
+        assert found >= 0, f"{part!r} is not in {text[at:]!r}"
+        at = found + len(part)
+
+
+def test_a_confirmed_order(shop, staff):
+    order = shop.bought("laptop-1", 2)
+    text = order_page(staff, order)
+    in_order(
+        text,
+        "CONFIRMED",
+        order.number,
+        "by user-1",
+        "2598.00 EUR",
+        "Went through, in",
+        "Money 2598.00 EUR taken.",
+        "Units 2 units sold.",
+        "events not published yet.",
+        "What the saga did COMPLETED",
+        "validate inventory DONE 1",
+        "reserve inventory DONE 1",
+        "2 units held.",
+        "authorize payment DONE 1",
+        "check fraud DONE 1",
+        "capture payment DONE 1",
+        "confirm order DONE 1",
+        "Timeline of the order",
+        "CREATED user-1 Order placed.",
+        "RESERVED saga",
+        "CONFIRMED saga Payment captured, units sold.",
+        "The laptop-1 laptop-1 2 1299.00 EUR 2598.00 EUR",
+        "laptop-1 2 COMMITTED",
+        "Payment CAPTURED",
+        "AUTHORIZE DONE 1",
+        "CAPTURE DONE 1",
+        "1 ORDER_CREATED",
+        "ORDER_CONFIRMED",
+        "SAGA_COMPLETED",
+    )
+    assert Payment.objects.get().gateway_reference in text
+
+
+def test_a_declined_order(shop, staff):
+    order = shop.bought("laptop-1", token="tok_declined")
+    text = order_page(staff, order)
+    in_order(
+        text,
+        "FAILED payment_declined",
+        "Did not come about; 1 step undone",
+        "payment_declined:",
+        "Refused: nothing was taken. card_declined",
+        "1 unit back on the shelf.",
+        "The buyer reads",
+        "No money was taken.",
+        "authorize payment REFUSED 1",
+        "undo reserve inventory DONE 1",
+        "1 unit put back.",
+    )
+    assert "Went through" not in text
+
+
+def test_an_order_that_waits_for_its_buyer(shop, staff):
+    order = shop.bought("laptop-1", token="")
+    in_order(
+        order_page(staff, order),
+        "RESERVED",
+        "Waiting for payment request, until",
+        "If nothing comes in 15 min, what was done is undone.",
+        "No money was asked for.",
+        "1 unit held for another 15 min.",
+        "payment request WAITING 1 since then",
+    )
+
+
+def test_an_order_that_no_worker_has_taken(shop, staff):
+    order = shop.order("laptop-1")
+    SagaInstance.objects.update(due_at=database_now() - timedelta(minutes=3))
+    in_order(
+        order_page(staff, order),
+        "Next: validate inventory, due for 3 min.",
+        "No worker has taken it. Is one running for queue “inventory”, and is beat?",
+        "Nothing yet: no worker has taken it.",
+    )
+
+
+def test_an_order_between_two_attempts(shop, staff, settings):
+    settings.SAGA_RETRY_DELAY_SECONDS = 4000
+    order = shop.bought("laptop-1", token="tok_flaky")
+    text = order_page(staff, order)
+    assert re.search(r"Will try authorize payment again in \d+ (s|min|h) \(attempt 2\)\.", text)
+    in_order(text, "Last: ", "the gateway's last answer is not known.", "AUTHORIZE UNKNOWN 1", "processor_unavailable")
+
+
+def test_a_parked_order_says_what_was_found(shop, staff):
+    order = shop.order("laptop-1")
+    shop.work(queues=("inventory",))
+    SagaInstance.objects.filter(pk=order.saga_id).update(
+        status="NEEDS_ATTENTION", attention="The units are gone.", due_at=None
+    )
+    in_order(order_page(staff, order), "Parked at", "a person has to decide.", "The units are gone.", "NEEDS_ATTENTION")
+
+
+def test_a_traceback_is_there_for_who_opens_it(shop, staff, monkeypatch):
+    def broken(order):
+        raise KeyError("risk_score")
+
+    monkeypatch.setattr(risk, "RULES", (broken,))
+    order = shop.bought("laptop-1")
+    response = staff.get(reverse("admin:orders_order_change", args=[order.id]))
+    html = response.content.decode()
+    assert "KeyError: &#x27;risk_score&#x27;" in html
+    assert "Traceback (most recent call last)" in html
+    assert html.index("<summary>traceback</summary>") < html.index("Traceback (most recent call last)")
+    assert "<details open" not in html
+
+
+def test_a_cancel_is_on_record_with_who_and_why(shop, staff):
+    order = shop.bought("laptop-1", token="")
+    services.cancel(order.id, actor="user-1", reason="Changed my mind.")
+    shop.work()
+    text = order_page(staff, order)
+    in_order(text, "CANCELLED cancelled_by_buyer", "CANCELLED user-1", "Signals", "cancel", "STOPPED")
+
+
+def test_an_order_that_lost_its_saga(shop, staff):
+    order = shop.order("laptop-1")
+    SagaInstance.objects.all().delete()
+    in_order(order_page(staff, order), "Nothing is going to move this order: it has no saga.", "Run manage.py audit")
+
+
+def test_what_a_buyer_typed_is_shown_and_not_run(shop, staff):
+    order = shop.order("laptop-1", user="<script>alert(1)</script>")
+    html = staff.get(reverse("admin:orders_order_change", args=[order.id])).content.decode()
+    assert "<script>alert(1)</script>" not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_the_saga_page(shop, staff):
+    order = shop.bought("laptop-1", token="tok_declined")
+    text = read(staff, "sagas_sagainstance_change", order.saga_id)
+    in_order(
+        text,
+        "COMPENSATED",
+        "place_order version 1",
+        f"order {order.number}",
+        "payment_declined:",
+        "Steps",
+        "validate inventory reserve inventory payment request",
+        "authorize payment REFUSED",
+        "undo reserve inventory DONE",
+        str(order.saga_id),
+        str(order.id),
+        "Why it is being undone, or was:",
+        "payment_declined",
+    )
+
+
+def test_the_payment_page(shop, staff):
+    order = shop.bought("laptop-1", token="tok_flaky")
+    payment = Payment.objects.get()
+    in_order(
+        read(staff, "payments_payment_change", payment.id),
+        "CAPTURED",
+        f"order {order.number}",
+        "1299.00 EUR taken.",
+        "AUTHORIZE UNKNOWN 1",
+        "AUTHORIZE UNKNOWN 2",
+        "AUTHORIZE DONE 3",
+        "CAPTURE DONE 1",
+        payment.authorization_key,
+    )
+
+
+def test_the_event_page(shop, staff):
+    order = shop.bought("laptop-1")
+    event = OutboxEvent.objects.get(type="ORDER_CONFIRMED")
+    in_order(
+        read(staff, "outbox_outboxevent_change", event.pk), "ORDER_CONFIRMED", "not yet", "order-events", str(order.id)
+    )
+
+
+def test_the_stock_page_says_who_holds_units_now(shop, staff):
+    held, sold = shop.bought("laptop-1", 3, token=""), shop.bought("laptop-1")
+    text = read(staff, "inventory_stock_change", "laptop-1")
+    in_order(text, "Available 6", "Held 3", "On hand 9", "Who holds units now", held.number, "RESERVED 3", "Ledger")
+    in_order(text, "Ledger", "sold 0 -1", sold.number, "reserved -1 +1", "reserved -3 +3", held.number)
+    in_order(text, "received +10 0", "test: delivery")
+
+
+@pytest.mark.parametrize(
+    ("name", "queries"),
+    [
+        ("orders_order_change", 16),
+        ("sagas_sagainstance_change", 8),
+        ("payments_payment_change", 6),
+        ("inventory_stock_change", 5),
+    ],
+)
+def test_a_longer_story_asks_no_more(shop, staff, django_assert_num_queries, name, queries):
+    shop.stocked("mouse-1", 5)
+    order = shop.order_lines([("laptop-1", 1), ("mouse-1", 2)], token="tok_flaky")
+    shop.work()
+    shop.bought("laptop-1", token="")
+    key = {
+        "orders_order_change": order.id,
+        "sagas_sagainstance_change": order.saga_id,
+        "payments_payment_change": Payment.objects.get(reference_id=order.id).pk,
+        "inventory_stock_change": "laptop-1",
+    }[name]
+    with django_assert_num_queries(queries):
+        assert staff.get(reverse(f"admin:{name}", args=[key])).status_code == 200
