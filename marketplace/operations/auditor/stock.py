@@ -16,40 +16,53 @@ UNITS_FOLLOW_ORDERS: Final = "units_follow_orders"
 
 _NEVER_NEGATIVE: Final = "never negative"
 
+# The vault proves its levels and its live holds; that it sold what its reservations say is asked here.
+_SOLD: Final = """
+SELECT sku, coalesce(l.sold, 0), coalesce(r.sold, 0)
+FROM (SELECT sku, sum(CASE kind WHEN 'COMMIT' THEN -reserved_delta ELSE -available_delta END) AS sold
+      FROM inventory_ledger WHERE kind IN ('COMMIT', 'RESTOCK') GROUP BY sku) AS l
+FULL JOIN (SELECT sku, sum(quantity) AS sold FROM inventory_reservation WHERE state = 'COMMITTED' GROUP BY sku) AS r
+    USING (sku)
+WHERE coalesce(l.sold, 0) <> coalesce(r.sold, 0) ORDER BY sku LIMIT %(most)s
+"""
+
 
 def stock_adds_up() -> Iterator[Finding]:
-    """Levels, ledger and live reservations agree."""
+    """Levels, ledger and reservations agree."""
     for one in inventory.stock_discrepancies():
         if one.source != _NEVER_NEGATIVE:
             expected = f"{one.level} {one.expected}, by the {one.source}"
             yield Finding(STOCK_ADDS_UP, f"SKU {one.sku}", f"{one.level} {one.found}", expected)
+    for sku, by_ledger, by_reservations in rows(_SOLD, VALUES):
+        expected = f"sold {by_reservations}, by the reservations"
+        yield Finding(STOCK_ADDS_UP, f"SKU {sku}", f"sold {by_ledger}, by the ledger", expected)
 
 
 # All of these are CHECKs of the database too; this proves that the CHECKs are still there and did their work.
 _NEGATIVE: Final = """
-SELECT 'SKU ' || sku, what, value FROM inventory_stock
+SELECT 'SKU ' || sku, what, value, 0 FROM inventory_stock
     CROSS JOIN LATERAL
         (VALUES ('available', available), ('reserved', reserved), ('on hand', on_hand)) AS v (what, value)
     WHERE value < 0
-UNION ALL SELECT 'reservation ' || id, 'quantity', quantity FROM inventory_reservation WHERE quantity <= 0
-UNION ALL SELECT 'order ' || number, 'total', total_minor FROM orders_order WHERE total_minor < 0
-UNION ALL SELECT 'line ' || sku || ' of order ' || order_id, what, value FROM orders_orderline
-    CROSS JOIN LATERAL (VALUES ('quantity', quantity::bigint - 1), ('price', price_minor)) AS v (what, value)
-    WHERE value < 0
-UNION ALL SELECT 'payment ' || id, what, value FROM payments_payment
+UNION ALL SELECT 'reservation ' || id, 'quantity', quantity, 1 FROM inventory_reservation WHERE quantity < 1
+UNION ALL SELECT 'order ' || number, 'total', total_minor, 0 FROM orders_order WHERE total_minor < 0
+UNION ALL SELECT 'line ' || sku || ' of order ' || order_id, what, value, least FROM orders_orderline
+    CROSS JOIN LATERAL (VALUES ('quantity', quantity, 1), ('price', price_minor, 0)) AS v (what, value, least)
+    WHERE value < least
+UNION ALL SELECT 'payment ' || id, what, value, least FROM payments_payment
     CROSS JOIN LATERAL
-        (VALUES ('amount', amount_minor - 1), ('captured', captured_minor), ('refunded', refunded_minor))
-        AS v (what, value)
-    WHERE value < 0
-UNION ALL SELECT 'refund ' || id, 'amount', amount_minor FROM payments_refund WHERE amount_minor < 0
+        (VALUES ('amount', amount_minor, 1), ('captured', captured_minor, 0), ('refunded', refunded_minor, 0))
+        AS v (what, value, least)
+    WHERE value < least
+UNION ALL SELECT 'refund ' || id, 'amount', amount_minor, 0 FROM payments_refund WHERE amount_minor < 0
 ORDER BY 1, 2 LIMIT %(most)s
 """
 
 
 def nothing_negative() -> Iterator[Finding]:
     """No level, quantity or amount is below what it can be."""
-    for subject, what, value in rows(_NEGATIVE, VALUES):
-        yield Finding(NOTHING_NEGATIVE, subject, f"{what} {value}", "no such number below zero")
+    for subject, what, value, least in rows(_NEGATIVE, VALUES):
+        yield Finding(NOTHING_NEGATIVE, subject, f"{what} {value}", f"{what} of at least {least}")
 
 
 _HOLDS: Final = """

@@ -1,6 +1,9 @@
 """Our books against those of a real gateway, whose ledger is empty at the start of each test."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from django.db import connection
 
 from marketplace.operations.auditor import Verdict, audit, gateway
 from marketplace.operations.tests.auditor.breaking import sql
@@ -36,6 +39,30 @@ def test_orders_of_every_kind_are_clean_on_both_sides(shop):
     assert report.clean
     assert (report.looked_at["orders"], report.looked_at["charges at the gateway"]) == (7, 4)
     assert len(shop.gateway.charges()) == 4  # visa, flaky, timeout, and fraud, which is voided
+
+
+def test_while_the_shop_is_open(shop):
+    """Orders are under way on both sides all the time; none of that is ever called a difference."""
+    shop.stocked("mouse-1", 100)
+    for n in range(60):
+        shop.order("mouse-1", token=("tok_visa", "tok_declined", "tok_flaky", "tok_fraud")[n % 4])
+    reports = []
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(_work_in_a_thread, shop)
+        while not working.done():
+            reports.append(audit())
+        working.result()
+    reports.append(audit())
+    assert [finding for report in reports for finding in report.findings] == []
+    assert len(reports) > 1
+    assert shop.levels("mouse-1") == (70, 0)  # half of the tokens are good
+
+
+def _work_in_a_thread(shop):
+    try:
+        shop.work(seconds=30)
+    finally:
+        connection.close()
 
 
 def test_a_charge_that_nobody_asked_for(shop):

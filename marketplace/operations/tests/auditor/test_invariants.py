@@ -84,6 +84,14 @@ def test_a_hold_that_grew_behind_the_levels(waiting):
     }
 
 
+def test_a_sale_that_the_ledger_does_not_know_of(confirmed):
+    assert sql("UPDATE inventory_reservation SET quantity = 3") == 1
+    assert sql("UPDATE orders_orderline SET quantity = 3") == 1
+    assert findings() == {
+        "stock_adds_up": ["SKU laptop-1: found sold 2, by the ledger; expected sold 3, by the reservations."]
+    }
+
+
 def test_stock_below_zero(shop):
     with unguarded("inventory_stock", "inventory_stock_available_not_negative", "inventory_stock_on_hand_not_negative"):
         sql("INSERT INTO inventory_ledger (sku, kind, available_delta, reserved_delta, reason, actor, created_at)"
@@ -91,8 +99,8 @@ def test_stock_below_zero(shop):
         assert sql("UPDATE inventory_stock SET available = -2, on_hand = -2") == 1
         assert findings() == {
             "nothing_negative": [
-                "SKU laptop-1: found available -2; expected no such number below zero.",
-                "SKU laptop-1: found on hand -2; expected no such number below zero.",
+                "SKU laptop-1: found available -2; expected available of at least 0.",
+                "SKU laptop-1: found on hand -2; expected on hand of at least 0.",
             ]
         }
 
@@ -101,7 +109,17 @@ def test_an_order_that_costs_less_than_nothing(waiting):
     with unguarded("orders_order", "orders_total_not_negative"):
         assert sql("UPDATE orders_order SET total_minor = -1") == 1
         assert findings() == {
-            "nothing_negative": [f"order {waiting.number}: found total -1; expected no such number below zero."]
+            "nothing_negative": [f"order {waiting.number}: found total -1; expected total of at least 0."]
+        }
+
+
+def test_a_line_of_nothing(waiting):
+    with unguarded("orders_orderline", "orders_line_quantity_positive"):
+        assert sql("UPDATE orders_orderline SET quantity = 0") == 1
+        assert findings() == {
+            "nothing_negative": [
+                f"line laptop-1 of order {waiting.id}: found quantity 0; expected quantity of at least 1."
+            ]
         }
 
 
@@ -138,10 +156,13 @@ def test_a_hold_of_nobody(shop):
 def test_a_confirmed_order_whose_units_were_given_back(confirmed):
     assert sql("UPDATE inventory_reservation SET state = 'RELEASED'") == 1
     assert findings() == {
+        "stock_adds_up": [
+            "SKU laptop-1: found sold 2, by the ledger; expected sold 0, by the reservations.",
+        ],
         "units_follow_orders": [
             f"order {confirmed.number} ({confirmed.id}): found 2 units of laptop-1 RELEASED for an order that is "
             "CONFIRMED; expected 2 units COMMITTED."
-        ]
+        ],
     }
 
 
