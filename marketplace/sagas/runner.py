@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 0.1  # how soon new work is seen while the only thing to do is to wait for answers
 GATHER_SECONDS = 0.003  # how long a first answer waits for others, to be recorded together with them
 SLOW_SECONDS = 0.5  # a call that takes longer keeps its worker claiming for others after the time is up ...
-OVERTIME_SECONDS = 30.0  # ... but no longer than this
+OVERTIME_SECONDS = 10.0  # ... but no longer than this
 DEADLOCKS = 5  # how often a group is run again after the database chose it as a deadlock's victim
 
 _TIES = {"40P01", "40001"}  # deadlock_detected, serialization_failure: nothing was written, and it is safe to repeat
@@ -53,7 +53,9 @@ def is_outage(error: BaseException) -> bool:
     """Whether the database is in trouble, and not the saga: what happened says nothing about whoever was at work."""
     if not isinstance(error, OperationalError | InterfaceError):
         return False
-    return not sqlstate(error) or sqlstate(error).startswith(_OUTAGES)
+    if sqlstate(error):
+        return sqlstate(error).startswith(_OUTAGES)
+    return connection.connection is None or bool(connection.connection.closed)  # it had no time to say why
 
 
 NOT_MADE = object()  # of a call: its saga is anybody's now, so there is nothing to record

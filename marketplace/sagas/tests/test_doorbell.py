@@ -99,9 +99,10 @@ def test_without_redis_another_broker_is_rung_without_a_flag(redis: Bell, settin
     assert messages(redis) == [("orders", 0)]
 
 
-def test_a_broker_that_is_gone_costs_no_order(redis: Bell, process_environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("broker", ["redis://127.0.0.1:1/0", "carrier-pigeon://"])
+def test_a_broker_that_is_gone_costs_no_order(redis: Bell, process_environment: dict[str, str], broker: str) -> None:
     code = "import django; django.setup()\nfrom marketplace.sagas.tests.driving import begin_one\nprint(begin_one())"
-    away = {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0", "DJANGO_SETTINGS_MODULE": "marketplace.settings"}
+    away = {"CELERY_BROKER_URL": broker, "DJANGO_SETTINGS_MODULE": "marketplace.settings"}
     shop = subprocess.run(
         [sys.executable, "-c", code], env=process_environment | away, capture_output=True, text=True, check=False
     )
@@ -113,7 +114,6 @@ def test_a_broker_that_is_gone_costs_no_order(redis: Bell, process_environment: 
 # --- answering --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.core
 def test_answering_moves_everything_and_takes_the_flag_down(redis: Bell) -> None:
     trips = begin(times=3)
     begin(SplitTrip)
@@ -149,7 +149,6 @@ def test_what_is_committed_before_the_flag_is_taken_down_is_seen(redis: Bell, st
     assert saga(trips[0]).status == Status.COMPLETED
 
 
-@pytest.mark.core
 def test_what_is_committed_after_the_last_claim_rings_anew(redis: Bell, staged: type[Staged]) -> None:
     trips: list[Any] = []
     doorbell.ring("orders")
@@ -203,7 +202,6 @@ def test_who_finds_more_after_the_flag_leaves_it_to_the_message_that_came_since(
     assert messages(redis) == [("orders", 0)]
 
 
-@pytest.mark.core
 def test_at_the_end_of_a_shift_a_message_hands_over(redis: Bell, monkeypatch: pytest.MonkeyPatch) -> None:
     trip = begin_one()
     redis.flushdb()

@@ -84,7 +84,6 @@ def some(many: int = 200, **condition: Any) -> list[SagaInstance]:
     return list(SagaInstance.objects.filter(**condition)[:many])
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("queues", [QUEUES, ["orders"], ["payments"]], ids=["all", "one", "an empty one"])
 def test_a_claim_reads_its_own_queues_in_the_order_of_the_index(queues: Any) -> None:
     """Nothing is read and thrown away, also where another queue has a backlog."""

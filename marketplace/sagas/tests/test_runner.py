@@ -230,6 +230,21 @@ def test_a_handler_whose_query_takes_too_long_is_that_sagas_trouble() -> None:
     assert saga(trips[0]).attention.startswith("OperationalError: canceling statement due to statement timeout")
 
 
+def test_a_handler_that_misuses_its_cursor_is_that_sagas_trouble() -> None:
+    good, bad = begin(times=2)
+
+    def use_it_closed(ticket: Any) -> None:
+        if ticket.id == bad:
+            with connection.cursor() as cursor:
+                pass
+            cursor.execute("SELECT 1")
+
+    world.plan["seat"] = use_it_closed
+    drive()
+    assert saga(good).status == Status.COMPLETED
+    assert saga(bad).attention == "InterfaceError: the cursor is closed"
+
+
 # --- the database in trouble ------------------------------------------------------------------------------------------
 
 
@@ -493,7 +508,6 @@ def test_a_call_that_raises_is_an_unknown() -> None:
     assert unknown.message == "ConnectionResetError: by peer"
 
 
-@pytest.mark.core
 def test_a_call_that_does_not_answer_in_time_is_an_unknown_and_its_late_answer_is_ignored() -> None:
     gate = Gate(Done({"ask": "much later"}))
     world.plan["ask"] = gate

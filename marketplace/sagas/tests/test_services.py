@@ -105,7 +105,6 @@ def test_a_saga_keeps_what_it_was_started_with() -> None:
 # --- signals to a wait ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.core
 def test_a_signal_ends_a_wait() -> None:
     trip = begin_one(needs_approval=True)
     drive()
@@ -143,7 +142,6 @@ def test_the_same_id_under_another_name_is_another_signal() -> None:
     assert saga(trip).pending_signals == 2
 
 
-@pytest.mark.core
 def test_a_signal_that_comes_early_waits_for_its_saga() -> None:
     trip = begin_one(needs_approval=True)
     approve(trip, by="an early bird")
@@ -223,7 +221,6 @@ def test_a_second_signal_is_looked_at_when_the_first_was_found_wanting() -> None
 # --- a signal against the deadline ------------------------------------------------------------------------------------
 
 
-@pytest.mark.core
 def test_a_wait_that_passes_its_deadline_takes_its_exit() -> None:
     trip = begin_one(needs_approval=True)
     drive()

@@ -515,7 +515,6 @@ def test_one_worker_for_all_queues_never_hands_over() -> None:
     assert rung == []
 
 
-@pytest.mark.core
 def test_a_worker_of_one_queue_hands_over_and_rings() -> None:
     rung: list[str] = []
     trip = begin_one(SplitTrip)
