@@ -58,7 +58,7 @@ class EventTopic(KnownChoices):
 class StuckSaga(SimpleListFilter):
     """Sagas that a person should look at."""
 
-    title = "needs a person"
+    title = "attention"
     parameter_name = "stuck"
 
     def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:

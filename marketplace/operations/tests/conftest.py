@@ -1,5 +1,4 @@
 import pytest
-from django.core.cache import cache
 
 from marketplace.accounts.models import User
 from payments.testing import nobody_listens, sandbox_gateway, sandbox_server  # noqa: F401
@@ -27,7 +26,6 @@ def shelf(db):
 @pytest.fixture
 def staff(client, db):
     """A browser in which a superuser is signed in: whoever may do everything that can be done."""
-    cache.clear()
     client.force_login(User.objects.create(username="staff", is_staff=True, is_superuser=True))
     return client
 
