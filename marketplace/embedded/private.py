@@ -16,27 +16,28 @@ from marketplace.embedded.supervisor import Supervisor, stop_signals
 POLL_SECONDS = 0.1
 
 
-def run(command: Sequence[str]) -> int:
+def run(command: Sequence[str], *, durable: bool = False) -> int:
     """Run a command with DATABASE_URL and REDIS_URL of servers of its own, gone afterwards; return its exit code.
 
-    DATA_DIR is a folder of its own too. A server that the environment names already is kept. Raises CannotStart.
+    DATA_DIR is a folder of its own too. A server that the environment names already is kept. `durable`: PostgreSQL
+    waits for the disk as it does in earnest, for who wants to measure it. Raises CannotStart.
     """
     wanted = servers.Wanted.by(os.environ)
     data_dir = Path(tempfile.mkdtemp(prefix="marketplace-")).resolve()
     data_dir.chmod(0o755)  # the servers may run as another user than we do
     layout = Layout(data_dir)
     try:
-        return asyncio.run(_run(command, layout, wanted))
+        return asyncio.run(_run(command, layout, wanted, durable=durable))
     finally:
         folder.remove(layout)
 
 
-async def _run(command: Sequence[str], layout: Layout, wanted: servers.Wanted) -> int:
+async def _run(command: Sequence[str], layout: Layout, wanted: servers.Wanted, *, durable: bool) -> int:
     environment = {**os.environ, MARK: str(layout.data_dir)}
     supervisor = Supervisor(directory=Path.cwd(), logs=layout.logs, record=Record(layout.processes_file))
     async with supervisor:
         starting = asyncio.create_task(
-            servers.start(supervisor, layout, wanted, environment=environment, durable=False)
+            servers.start(supervisor, layout, wanted, environment=environment, durable=durable)
         )
 
         def cancel(_: signal.Signals) -> None:

@@ -147,8 +147,18 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a child has ended, without collecting it: until that is done, its pid is nobody else's."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return process.poll() is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # collected already
+        return True
+
+
 def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal to a child of ours and everything in its group."""
+    """Send a signal to everything in the group of a child that isn't collected yet."""
     try:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):

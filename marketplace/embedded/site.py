@@ -109,7 +109,7 @@ def stages(layout: Layout, environment: Mapping[str, str]) -> list[list[Service]
         stop_seconds=30.0,  # SIGTERM lets running tasks end
         death_signal=signal.SIGQUIT,  # without a supervisor nobody would stop the waiting for them
     )
-    beat = Service("beat", [*celery, "beat", "--pidfile", ""], environment)
+    beat = Service("beat", [*celery, "beat", "--pidfile", ""], environment, stop_seconds=5.0)
     relay = Service("relay", [*_MANAGE, "relay"], environment)
     web = Service(
         "web",

@@ -72,9 +72,11 @@ class _Child:
         self.exited: asyncio.Future[int] = loop.create_future()
 
     def look(self) -> None:
-        """Notice the end of the process, if it has come."""
-        if not self.exited.done() and (code := self.process.poll()) is not None:
-            self.exited.set_result(code)
+        """Notice the end of the process, if it has come, and end what it leaves behind in its group."""
+        if self.exited.done() or not processes.has_ended(self.process):
+            return
+        processes.signal_group(self.process, signal.SIGKILL)
+        self.exited.set_result(self.process.wait())
 
 
 class Supervisor:
@@ -148,7 +150,8 @@ class Supervisor:
     def kill(self) -> None:
         """Kill everything at once: the person at the terminal has lost patience."""
         for child in self._children.values():
-            processes.signal_group(child.process, signal.SIGKILL)
+            if not child.exited.done():
+                processes.signal_group(child.process, signal.SIGKILL)
 
     async def _stop_service(self, service: Service) -> None:
         child = self._children.get(service.name)
@@ -157,13 +160,14 @@ class Supervisor:
             self._forget(service, child)
 
     async def _end(self, child: _Child, first: signal.Signals, patience_seconds: float) -> None:
-        """End a child, and whatever it leaves in its group."""
+        """End a child, by force when it takes too long."""
         child.look()
         if not child.exited.done():
             child.process.send_signal(first)
             await asyncio.wait([child.exited], timeout=patience_seconds)
-        processes.signal_group(child.process, signal.SIGKILL)
-        await asyncio.shield(child.exited)
+        if not child.exited.done():
+            processes.signal_group(child.process, signal.SIGKILL)
+            await asyncio.shield(child.exited)
 
     def _spawn(self, service: Service) -> _Child:
         if service.before_start is not None:
@@ -198,7 +202,6 @@ class Supervisor:
 
     def _forget(self, service: Service, child: _Child) -> str:
         """Clean up after a child that has ended; returns the last line it said."""
-        processes.signal_group(child.process, signal.SIGKILL)  # what it left behind in its group
         self._drain(child)
         child.log.close()
         if child.process.stdout is not None:
