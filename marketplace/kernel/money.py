@@ -1,7 +1,8 @@
 """Amounts of money: whole minor units and a currency, never a float."""
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 from marketplace.kernel.errors import Refusal
@@ -12,6 +13,9 @@ _EXPONENTS: Final = {
     "KWD": 3, "LYD": 3, "OMR": 3, "PYG": 0, "RWF": 0, "TND": 3, "UGX": 0, "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0,
     "XPF": 0,
 }  # fmt: skip
+
+
+_PLAIN: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,6})?")
 
 
 class InvalidAmount(Refusal):
@@ -35,11 +39,10 @@ class Money:
     @classmethod
     def parse(cls, text: str, currency: str) -> "Money":
         """Read `"1299.00"`; raises `InvalidAmount` on anything that would have to be rounded or guessed."""
-        try:
-            scaled = Decimal(text).scaleb(exponent(currency))
-            whole = int(scaled)
-        except (InvalidOperation, ValueError, OverflowError) as error:
-            raise InvalidAmount from error
+        if not _PLAIN.fullmatch(text):
+            raise InvalidAmount
+        scaled = Decimal(text).scaleb(exponent(currency))
+        whole = int(scaled)
         if scaled != whole:
             raise InvalidAmount
         return cls(whole, currency)

@@ -21,7 +21,25 @@ def test_an_amount_is_read_into_minor_units(text, currency, minor):
     assert Money.parse(text, currency) == Money(minor, currency)
 
 
-@pytest.mark.parametrize("text", ["", "two", "1.005", "1e", "NaN", "Infinity", "-Infinity", "1,50", "0.001"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "two",
+        "1.005",
+        "1e",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1,50",
+        "0.001",
+        "1e999999999",
+        "1e-999999999",
+        "1e2",
+        " 1",
+        "１",
+    ],
+)
 def test_an_amount_that_would_have_to_be_guessed_or_rounded_is_refused(text):
     with pytest.raises(InvalidAmount):
         Money.parse(text, "EUR")
