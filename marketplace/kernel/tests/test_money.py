@@ -37,7 +37,7 @@ def test_an_amount_is_read_into_minor_units(text, currency, minor):
         "1e-999999999",
         "1e2",
         " 1",
-        "１",
+        "\uff11",
     ],
 )
 def test_an_amount_that_would_have_to_be_guessed_or_rounded_is_refused(text):
