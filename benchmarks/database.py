@@ -1,0 +1,46 @@
+"""A database of the benchmarks' own, on the server that DATABASE_URL names: what is in the other one stays as it is."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+NAME = "marketplace_benchmark"
+
+
+@contextmanager
+def own() -> Iterator[str]:
+    """Make the database, name it in DATABASE_URL, and drop it in the end."""
+    given = os.environ["DATABASE_URL"]
+    url = named(NAME, given)
+    with psycopg.connect(given, autocommit=True) as server:
+        _drop(server, NAME)
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+    os.environ["DATABASE_URL"] = url
+    try:
+        yield url
+    finally:
+        os.environ["DATABASE_URL"] = given
+        with psycopg.connect(given, autocommit=True) as server:
+            for name in (NAME, f"{NAME}_dbos"):
+                _drop(server, name)
+
+
+def named(name: str, url: str) -> str:
+    """Return `url` with another database of the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def durable(url: str) -> str:
+    """Say in words whether the server waits for the disk."""
+    with psycopg.connect(url) as connection:
+        shown = [connection.execute(f"SHOW {name}").fetchone()[0] for name in ("fsync", "synchronous_commit")]  # type: ignore[index]
+        version = connection.info.server_version // 10000
+    return f"PostgreSQL {version}, fsync {shown[0]}, synchronous_commit {shown[1]}"
+
+
+def _drop(server: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+    server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -1,0 +1,104 @@
+"""The figures, as a table for people and as JSON for the next run to be compared with."""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measurement. `note` says why there is none where `value` is None."""
+
+    name: str
+    value: float | None
+    unit: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A promise: the figure `measure` is at least `least` times the figure `against`."""
+
+    measure: str
+    against: str
+    least: float
+
+
+BARS = (
+    Bar("drained, 1,000 SKUs", "limit: set-based SQL", 0.15),
+    Bar("drained, 1,000 SKUs", "peer: DBOS", 30.0),
+    Bar("drained, one hot SKU", "drained, 1,000 SKUs", 0.9),
+    Bar("drained, 30 % declined", "drained, 1,000 SKUs", 0.8),
+    Bar("POST /api/orders", "peer: plain DRF and ORM", 2.0),
+)
+
+
+def summary(figures: Iterable[Figure]) -> dict[str, list[Figure]]:
+    """Group the rounds' figures by name, in the order in which they first came."""
+    found: dict[str, list[Figure]] = {}
+    for figure in figures:
+        found.setdefault(figure.name, []).append(figure)
+    return found
+
+
+def table(figures: Iterable[Figure]) -> str:
+    """Write the figures (median, and the range where there are several rounds), then what they are to each other."""
+    rounds = summary(figures)
+    lines = [_line(name, of) for name, of in rounds.items()]
+    ratios = [(bar, _ratios(bar, rounds)) for bar in BARS]
+    compared = [_compared(bar, found) for bar, found in ratios if found]
+    return "\n".join([*lines, *([""] if compared else []), *compared])
+
+
+def write(figures: Iterable[Figure], *, settings: Mapping[str, object]) -> Path:
+    """Write everything as JSON; return where."""
+    rounds = summary(figures)
+    now = datetime.now(UTC)
+    document = {
+        "at": now.isoformat(timespec="seconds"),
+        "machine": {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+        "settings": dict(settings),
+        "figures": [
+            {"name": name, "unit": of[0].unit, "values": [figure.value for figure in of], "note": of[0].note}
+            for name, of in rounds.items()
+        ],
+        "ratios": [
+            {"measure": bar.measure, "against": bar.against, "least": bar.least, "values": _ratios(bar, rounds)}
+            for bar in BARS
+        ],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{now:%Y%m%d-%H%M%S}.json"
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    return path
+
+
+def _values(figures: Iterable[Figure]) -> list[float]:
+    return [figure.value for figure in figures if figure.value is not None]
+
+
+def _line(name: str, figures: list[Figure]) -> str:
+    values = _values(figures)
+    if not values:
+        return f"{name:<26} {'-':>9}             {figures[0].note}"
+    spread = f"   ({min(values):,.0f} to {max(values):,.0f})" if len(values) > 1 else ""
+    return f"{name:<26} {median(values):>9,.0f} {figures[0].unit}{spread}"
+
+
+def _ratios(bar: Bar, rounds: Mapping[str, list[Figure]]) -> list[float]:
+    """The ratio within each round: a machine's speed drifts from one to the next."""
+    pairs = zip(rounds.get(bar.measure, ()), rounds.get(bar.against, ()), strict=False)
+    return [one.value / other.value for one, other in pairs if one.value and other.value]
+
+
+def _compared(bar: Bar, ratios: list[float]) -> str:
+    ratio = median(ratios)
+    verdict = "met" if ratio >= bar.least else "MISSED"
+    return f"{bar.measure} / {bar.against}: {ratio:.2f} (at least {bar.least:g}: {verdict})"
