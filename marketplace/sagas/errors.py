@@ -1,12 +1,20 @@
 """What the engine refuses.
 
 NotFound
-└── NoSuchSaga          there is no saga of that id
+└── NoSuchSaga              there is no saga of that id
+Refusal
+└── ReasonRequired          a person decided without saying who and why
 Conflict
-└── SagaHasEnded        a signal came for a saga that is over
+├── SagaHasEnded            a signal came for a saga that is over
+├── NotParked               it waits for no person: somebody else has decided, or nobody ever had to
+│   └── AlreadyAcknowledged     … to leave it as it is
+├── AlreadyCompensating     it is being undone, so it can only go on with that
+├── PastPivot               there is no way back
+├── NotByHand               what is left to do is nothing that a person could have done
+└── DefinitionChanged       its definition is not the one by which it started
 """
 
-from marketplace.kernel.errors import Conflict, NotFound
+from marketplace.kernel.errors import Conflict, NotFound, Refusal
 
 
 class NoSuchSaga(NotFound):
@@ -15,7 +23,49 @@ class NoSuchSaga(NotFound):
     code = "unknown_saga"
 
 
+class ReasonRequired(Refusal):
+    """Say who you are and why: both go on record."""
+
+    code = "reason_required"
+
+
 class SagaHasEnded(Conflict):
     """The saga is already over."""
 
     code = "saga_has_ended"
+
+
+class NotParked(Conflict):
+    """The saga does not need a person."""
+
+    code = "saga_not_parked"
+
+
+class AlreadyAcknowledged(NotParked):
+    """Somebody has already acknowledged this case."""
+
+    code = "saga_already_acknowledged"
+
+
+class AlreadyCompensating(Conflict):
+    """The saga is already being undone; retry it, or resolve the undo where it stands."""
+
+    code = "saga_already_compensating"
+
+
+class PastPivot(Conflict):
+    """The saga is past its pivot: there is no way back."""
+
+    code = "saga_past_pivot"
+
+
+class NotByHand(Conflict):
+    """This can't be taken as done by hand."""
+
+    code = "saga_not_by_hand"
+
+
+class DefinitionChanged(Conflict):
+    """The definition this saga started with is not here."""
+
+    code = "saga_definition_changed"

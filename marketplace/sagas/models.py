@@ -45,6 +45,9 @@ class SagaInstance(models.Model):
     queue = models.CharField(max_length=30)
     due_at = models.DateTimeField(null=True)
     attempt = models.PositiveSmallIntegerField(default=0)
+    forgiven = models.PositiveSmallIntegerField(
+        db_default=0, help_text="of these attempts, how many no longer count because a person had it tried anew"
+    )
     fence = models.BigIntegerField(default=0)
     in_flight = models.BooleanField(default=False)
     step_started_at = models.DateTimeField(null=True)
@@ -54,6 +57,9 @@ class SagaInstance(models.Model):
     context = models.JSONField(default=dict)
     cause = models.JSONField(null=True)
     attention = models.TextField(blank=True)
+    acknowledged_at = models.DateTimeField(
+        null=True, help_text="when a person chose to leave it in NEEDS_ATTENTION, off the alert list"
+    )
     started_at = models.DateTimeField(db_default=Now())
     completed_at = models.DateTimeField(null=True)
     updated_at = models.DateTimeField(db_default=Now())
@@ -100,10 +106,16 @@ class Result(models.TextChoices):
     PARKED = "PARKED"
     EXPIRED = "EXPIRED"
     STOPPED = "STOPPED"
+    RETRIED = "RETRIED"  # this and what follows: a person's decision, with `actor` and `reason`
+    RESOLVED = "RESOLVED"
+    IGNORED = "IGNORED"
 
 
 class SagaHistory(models.Model):
-    """One finished attempt at a step, or one event in a saga's life. Append-only."""
+    """One finished attempt at a step, or one event in a saga's life. Append-only.
+
+    `actor` and `reason` are set where a person decided; the reason is for the staff's eyes, `message` for everybody's.
+    """
 
     id = models.BigAutoField(primary_key=True)
     saga = models.ForeignKey(SagaInstance, on_delete=models.CASCADE, related_name="history", db_index=False)
@@ -113,6 +125,8 @@ class SagaHistory(models.Model):
     attempt = models.PositiveSmallIntegerField()
     message = models.TextField(blank=True)
     error = models.TextField(blank=True, help_text="the traceback of something unforeseen")
+    actor = models.CharField(max_length=150, blank=True, db_default="", help_text="the person who decided")
+    reason = models.TextField(blank=True, db_default="", help_text="why they decided so")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
     duration_ms = models.PositiveBigIntegerField()

@@ -25,6 +25,7 @@ class Run:
         "deadline_at",
         "due_at",
         "fence",
+        "forgiven",
         "in_flight",
         "inbox",
         "name",
@@ -61,6 +62,7 @@ class Run:
         self.pending_signals: int = row[16]
         self.queue: str = row[17]
         self.current_step: str = row[18]
+        self.forgiven: int = row[19]
         self.due_at: datetime | None = None
         self.completed_at: datetime | None = None
         self.attention = ""
@@ -85,7 +87,8 @@ class Signal:
 _TABLE = SagaInstance._meta.db_table
 _COLUMNS = (
     "id, name, version, subject_id, status, position, undoing, undone, attempt, fence, in_flight, step_started_at, "
-    "wait_until, deadline_at, context, cause, pending_signals, queue, current_step, clock_timestamp()"
+    "wait_until, deadline_at, context, cause, pending_signals, queue, current_step, forgiven, "
+    "clock_timestamp()"
 )
 
 # The one claim path. Whatever makes a saga due (a start, a signal, a retry, a deadline, the end of a dead worker's
@@ -102,6 +105,7 @@ _CLAIM_ONE = f"""
     SELECT {_COLUMNS} FROM {_TABLE}
     WHERE id = %s AND due_at <= statement_timestamp() FOR UPDATE SKIP LOCKED
 """  # noqa: S608
+_LOCK = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE id = %s FOR UPDATE"  # noqa: S608
 _HOLD = f"""
     SELECT {_COLUMNS} FROM {_TABLE} JOIN unnest(%s::uuid[], %s::bigint[]) AS held (held_id, held_fence)
     ON id = held_id AND fence = held_fence WHERE in_flight ORDER BY id FOR UPDATE OF {_TABLE}
@@ -133,6 +137,12 @@ def claim_one(saga_id: UUID) -> tuple[list[Run], datetime | None]:
     return _fetch(_CLAIM_ONE, [saga_id])
 
 
+def lock(saga_id: UUID) -> Run | None:
+    """Lock that one saga, due or not, after waiting for whoever has it; None if there is none. Needs a transaction."""
+    runs, _ = _fetch(_LOCK, [saga_id])
+    return runs[0] if runs else None
+
+
 def hold(ids: Sequence[UUID], fences: Sequence[int]) -> tuple[list[Run], datetime | None]:
     """Lock those sagas whose call in flight is still ours by its fencing token. Needs a transaction."""
     return _fetch(_HOLD, [list(ids), list(fences)])
@@ -160,9 +170,9 @@ def read_signals(runs: Sequence[Run]) -> None:
 
 
 _SAVED = (
-    "status", "position", "current_step", "undoing", "undone", "queue", "due_at", "attempt", "fence", "in_flight",
-    "step_started_at", "wait_until", "deadline_at", "pending_signals", "context", "cause", "attention", "completed_at",
-    "updated_at",
+    "status", "position", "current_step", "undoing", "undone", "queue", "due_at", "attempt", "forgiven", "fence",
+    "in_flight", "step_started_at", "wait_until", "deadline_at", "pending_signals", "context", "cause", "attention",
+    "completed_at", "updated_at",
 )  # fmt: skip
 
 
@@ -183,6 +193,7 @@ def save(runs: Sequence[Run], *, now: datetime) -> None:
                 run.queue,
                 run.due_at,
                 run.attempt,
+                run.forgiven,
                 run.fence,
                 run.in_flight,
                 run.step_started_at,

@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
 
+from marketplace.kernel.clock import database_now
 from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import TERMINAL, Direction, SagaInstance, Status
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One attempt at a step. `status` is a `Result`, or `STARTED` / `WAITING` for what is going on now."""
+    """One attempt at a step, or a person's decision there: then `actor` is who and `reason` why (not for customers).
+
+    `status` is a `Result`, or `STARTED` / `WAITING` for what is going on now.
+    """
 
     step: str
     direction: str
@@ -22,6 +26,8 @@ class Entry:
     message: str
     timestamp: datetime
     duration_ms: int | None
+    actor: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ def story(saga_id: UUID) -> Story:
     if row is None:
         raise NoSuchSaga
     entries = [
-        Entry(h.step, h.direction, h.status, h.attempt, h.message, h.finished_at, h.duration_ms)
+        Entry(h.step, h.direction, h.status, h.attempt, h.message, h.finished_at, h.duration_ms, h.actor, h.reason)
         for h in row.history.order_by("id")
     ]
     now_going_on = _going_on(row)
@@ -85,6 +91,70 @@ def live_subjects(subject_ids: Sequence[UUID]) -> set[UUID]:
     """Which of these subjects have a saga that is not over."""
     rows = SagaInstance.objects.filter(subject_id__in=list(subject_ids)).exclude(status__in=TERMINAL)
     return set(rows.values_list("subject_id", flat=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which sagas are meant: all that fit everything that is given.
+
+    `older_than`: nothing has happened to it for so long. `reason`: words of why it needs attention, in any case.
+    """
+
+    status: str = ""
+    name: str = ""
+    step: str = ""
+    older_than: timedelta | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One saga in a list."""
+
+    id: UUID
+    name: str
+    version: int
+    subject_id: UUID
+    status: str
+    step: str
+    undoing: bool
+    attempt: int
+    attention: str
+    acknowledged_at: datetime | None
+    started_at: datetime
+    updated_at: datetime
+
+
+def matching(criteria: Criteria, *, limit: int | None = None) -> list[Summary]:
+    """The sagas that fit, those first to which nothing has happened for longest; by the database's clock."""
+    rows = SagaInstance.objects.order_by("updated_at", "id")
+    if criteria.status:
+        rows = rows.filter(status=criteria.status)
+    if criteria.name:
+        rows = rows.filter(name=criteria.name)
+    if criteria.step:
+        rows = rows.filter(current_step=criteria.step)
+    if criteria.older_than is not None:
+        rows = rows.filter(updated_at__lt=database_now() - criteria.older_than)
+    if criteria.reason:
+        rows = rows.filter(attention__icontains=criteria.reason)
+    return [
+        Summary(
+            id=row.id,
+            name=row.name,
+            version=row.version,
+            subject_id=row.subject_id,
+            status=row.status,
+            step=row.current_step,
+            undoing=row.undoing,
+            attempt=row.attempt,
+            attention=row.attention,
+            acknowledged_at=row.acknowledged_at,
+            started_at=row.started_at,
+            updated_at=row.updated_at,
+        )
+        for row in rows[:limit]
+    ]
 
 
 # A "loose index scan": one look into the index per queue, however many sagas are due, or wait for a time to come.

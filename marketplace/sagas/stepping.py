@@ -320,9 +320,10 @@ class Pass:
         if self._may_stop(run):
             self._stop(run)
             return
-        pause = policy.pause(run.attempt) if after is None else after
+        tried = run.attempt - run.forgiven
+        pause = policy.pause(tried) if after is None else after
         out_of_time = not run.undoing and run.deadline_at is not None and self.now + pause > run.deadline_at
-        if run.attempt < policy.most and not out_of_time:
+        if tried < policy.most and not out_of_time:
             run.due_at = self.now + pause
             run.step_started_at = None
         elif run.undoing:
@@ -339,7 +340,7 @@ class Pass:
         why = "The worker was lost before the answer was written down; asking again."
         self._note(run, node.name, Result.UNKNOWN, why, started_at=run.step_started_at)
         policy = node.undo_retry if run.undoing else node.retry
-        if run.attempt < policy.most + LOST_WORKERS:
+        if run.attempt - run.forgiven < policy.most + LOST_WORKERS:
             self._place(run)
         else:
             self._again(run, node, why, after=None)
@@ -363,6 +364,7 @@ class Pass:
 
     def _reset(self, run: Run) -> None:
         run.attempt = 0
+        run.forgiven = 0
         run.due_at = None
         run.wait_until = None
         run.step_started_at = None
