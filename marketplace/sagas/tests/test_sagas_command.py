@@ -1,0 +1,251 @@
+"""`manage.py sagas`: found by what is known of them, decided one by one or in bulk, checked before a deploy."""
+
+import json
+import time
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from marketplace.kernel.clock import database_now
+from marketplace.kernel.ids import new_id
+from marketplace.sagas import versions
+from marketplace.sagas.models import SagaHistory, SagaInstance, Status
+from marketplace.sagas.outcomes import Parked, Refused
+from marketplace.sagas.tests.driving import begin, begin_one, change, drive, history, saga
+from marketplace.sagas.tests.trip import BookTrip, SendPostcard, world
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: Any) -> tuple[int, str]:
+    out = StringIO()
+    try:
+        call_command("sagas", *map(str, arguments), stdout=out)
+    except SystemExit as end:
+        return int(end.code or 0), out.getvalue()
+    return 0, out.getvalue()
+
+
+def parked(step: str = "card", why: str = "Only a person knows.", *, times: int = 1) -> list[Any]:
+    world.plan[step] = Parked(why)
+    found = begin(times=times)
+    drive()
+    del world.plan[step]
+    return found
+
+
+def listed(*filters: Any) -> set[str]:
+    code, text = run("list", "--json", *filters)
+    assert code == 0
+    return {one["id"] for one in json.loads(text)}
+
+
+# --- list and show ----------------------------------------------------------------------------------------------------
+
+
+def test_lists_what_fits_every_filter() -> None:
+    [at_card], [at_hotel] = parked("card", "The bank says 50% is missing."), parked("hotel", "No room.")
+    done = begin_one(SendPostcard)
+    drive()
+    change(at_hotel, updated_at=database_now() - timedelta(minutes=20))
+    everything = {str(one) for one in (at_card, at_hotel, done)}
+    assert listed() == everything
+    assert listed("--status", "NEEDS_ATTENTION") == {str(at_card), str(at_hotel)}
+    assert listed("--name", "send_postcard") == {str(done)}
+    assert listed("--step", "hotel") == {str(at_hotel)}
+    assert listed("--older-than", "15m") == {str(at_hotel)}
+    assert listed("--older-than", "1h") == set()
+    assert listed("--reason", "50% IS") == {str(at_card)}
+    assert listed("--attention", "50%_is") == set()
+    assert listed("--status", "NEEDS_ATTENTION", "--step", "card", "--reason", "room") == set()
+    assert listed("--limit", "1") == {str(at_hotel)}  # the longest-standing first
+
+
+def test_lists_in_words() -> None:
+    [one] = parked()
+    code, text = run("list")
+    line, count = text.splitlines()
+    assert (code, count) == (0, "1 saga.")
+    assert line.startswith(f"{one}  book_trip 1  NEEDS_ATTENTION  card ")
+    assert line.endswith("  Only a person knows.")
+
+
+@pytest.mark.parametrize("bad", ["x", "-1", "", "s", "99999999d", "1w"])
+def test_an_age_must_be_one(bad: str) -> None:
+    with pytest.raises(CommandError, match="is no age"):
+        run("list", f"--older-than={bad}")
+
+
+def test_shows_the_story_with_who_and_why() -> None:
+    [one] = parked()
+    run("ignore", one, "--reason", "The bank knows.", "--actor", "ada")
+    code, text = run("show", one)
+    assert code == 0
+    assert text.startswith(f"book_trip {one} about {saga(one).subject_id}\nNEEDS_ATTENTION at card, started ")
+    assert "Why: Only a person knows.\n" in text
+    assert [line.split()[1:4] for line in text.splitlines()[3:]] == [
+        ["→", "seat", "DONE"], ["→", "hotel", "DONE"], ["→", "card", "PARKED"], ["→", "card", "IGNORED"],
+    ]  # fmt: skip
+    assert text.rstrip().endswith("ada: The bank knows.")
+    story = json.loads(run("show", one, "--json")[1])
+    assert (story["status"], story["history"][-1]["actor"]) == ("NEEDS_ATTENTION", "ada")
+
+
+def test_there_must_be_such_a_saga() -> None:
+    with pytest.raises(CommandError, match="There is no such saga"):
+        run("show", new_id())
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+
+
+def test_decides_about_one() -> None:
+    [one] = parked()
+    assert run("retry", one, "--reason", "The bank is back.") == (0, f"{one}  retry: IN_PROGRESS at card\n")
+    drive()
+    assert saga(one).status == Status.COMPLETED
+    entry = SagaHistory.objects.get(saga_id=one, status="RETRIED")
+    assert entry.reason == "The bank is back."
+    assert entry.actor
+
+
+@pytest.mark.parametrize("action", ["retry", "compensate", "resolve", "ignore"])
+def test_nothing_is_decided_without_a_reason(action: str) -> None:
+    [one] = parked()
+    for reason in ([], ["--reason", "  "]):
+        with pytest.raises(CommandError, match="Say why"):
+            run(action, one, *reason)
+    assert history(one)[-1] == "card PARKED"
+
+
+def test_one_refusal_does_not_stop_the_others_and_is_told() -> None:
+    first, second = parked(times=2)
+    done = begin_one()
+    drive()
+    code, text = run("resolve", first, done, new_id(), second, first, "--reason", "Paid in cash.", "--json")
+    results = [json.loads(line) for line in text.splitlines()]
+    assert code == 1
+    assert [one.get("error", one.get("step")) for one in results] == [
+        "ticket", "saga_not_parked", "unknown_saga", "ticket",
+    ]  # fmt: skip
+    drive()
+    assert {saga(one).status for one in (first, second)} == {"COMPLETED"}
+
+
+def test_what_a_workspace_raises_concerns_that_saga_alone() -> None:
+    first, second = parked(times=2)
+
+    def fall_over(ticket: Any) -> None:
+        if ticket.id == first:
+            raise ZeroDivisionError("oops")
+
+    world.plan["workspace:open"] = fall_over
+    code, text = run("compensate", first, second, "--reason", "Enough.")
+    assert code == 1
+    assert f"{first}  refused  oops (ZeroDivisionError)\n" in text
+    assert (saga(first).status, history(first)[-1]) == (Status.NEEDS_ATTENTION, "card PARKED")
+    assert saga(second).status == Status.COMPENSATING
+
+
+def test_all_means_all_that_fit_and_need_a_person() -> None:
+    at_card, at_hotel = parked("card", times=3), parked("hotel", times=2)
+    begin_one(needs_approval=True)
+    drive()
+    code, text = run("compensate", "--all", "--step", "card", "--reason", "Enough.", "--rate", "1000")
+    assert (code, len(text.splitlines())) == (0, 3)
+    drive()
+    assert {saga(one).status for one in at_card} == {"COMPENSATED"}
+    assert {saga(one).status for one in at_hotel} == {"NEEDS_ATTENTION"}
+    assert SagaInstance.objects.filter(status="IN_PROGRESS").count() == 1
+
+
+def test_a_bulk_keeps_to_its_rate() -> None:
+    parked(times=4)
+    begun = time.monotonic()
+    assert run("retry", "--all", "--reason", "Go on.", "--rate", "10")[0] == 0
+    assert time.monotonic() - begun >= 0.3
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "many"])
+def test_a_rate_must_be_one(rate: str) -> None:
+    with pytest.raises(CommandError, match="is no rate"):
+        run("retry", "--all", "--reason", "Go on.", f"--rate={rate}")
+
+
+def test_it_must_be_clear_which_ones_are_meant() -> None:
+    [one] = parked()
+    for which in ([], ["--step", "card"]):
+        with pytest.raises(CommandError, match="Which ones"):
+            run("retry", *which, "--reason", "Go on.")
+    for which in ([one, "--all"], [one, "--step", "card"]):
+        with pytest.raises(CommandError, match="not both"):
+            run("retry", *which, "--reason", "Go on.")
+    assert saga(one).status == Status.NEEDS_ATTENTION
+
+
+def test_a_dry_run_tells_the_undos_in_order_and_changes_nothing() -> None:
+    [one] = parked()
+    before = SagaInstance.objects.filter(pk=one).values().get()
+    assert run("compensate", one, "--dry-run") == (
+        0,
+        f"{one}  would undo: card (a call outside), then hotel (a call outside), then seat\n",
+    )
+    assert SagaInstance.objects.filter(pk=one).values().get() == before
+    done = begin_one()
+    drive()
+    assert run("compensate", done, "--dry-run")[0] == 1
+
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_check_is_content_where_everything_can_go_on() -> None:
+    begin_one(needs_approval=True)
+    finished = begin_one()
+    drive()
+    change(finished, name="gone_since")  # a saga that is over needs no definition
+    assert run("check") == (0, "Every saga under way can go on with this code.\n")
+    assert run("check", "--json") == (0, "[]\n")
+
+
+def test_the_check_lists_what_a_deploy_would_strand() -> None:
+    gone, other_version, *changed = begin(needs_approval=True, times=5)
+    drive()
+    change(gone, name="gone_trip")
+    change(other_version, version=2)
+    steps = [node.name for node in BookTrip.steps]
+    for one in changed[:2]:
+        change(one, steps=[*steps[:2], "train", *steps[3:]])
+    change(changed[2], steps=steps[::-1])
+    code, text = run("check")
+    assert code == 1
+    example = min(str(one) for one in changed[:2])
+    nowhere, advice = "there is no such definition here", "give the changed definition a new version"
+    others = "of 'book_trip' version 1: its steps are others here"
+    assert set(text.splitlines()) == {
+        f"1 unfinished saga of 'gone_trip' version 1: {nowhere} (one of them: {gone})",
+        f"1 unfinished saga of 'book_trip' version 2: {nowhere} (one of them: {other_version})",
+        f"2 unfinished sagas {others} (gone: train; new: hotel); {advice} (one of them: {example})",
+        f"1 unfinished saga {others} (in another order); {advice} (one of them: {changed[2]})",
+    }
+    assert [one["count"] for one in json.loads(run("check", "--json")[1])].count(2) == 1
+
+
+def test_what_a_person_has_acknowledged_is_not_in_the_way() -> None:
+    [one] = parked()
+    change(one, name="gone_trip")
+    assert run("check")[0] == 1
+    run("ignore", one, "--reason", "It comes back next week.")
+    assert run("check")[0] == 0
+
+
+def test_the_definitions_of_every_app_are_known_to_the_check() -> None:
+    versions.load_definitions()
+    assert versions.find("place_order", 1) is not None
+    world.plan["seat"] = Refused("no_seat")
+    begin_one()
+    drive()
+    assert versions.stranded() == []
