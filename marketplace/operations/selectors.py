@@ -31,14 +31,18 @@ UNFINISHED: Final = ~Q(status__in=sorted(TERMINAL))
 
 
 def stuck() -> Q:
-    """Sagas that a person should look at: parked ones, and those past their time that wait for nobody.
+    """Sagas that a person should look at: parked ones that nobody has acknowledged, and those that are late.
 
-    The time is SAGA_TIMEOUT_SECONDS (5 minutes), not counting what was spent waiting for a buyer.
+    Late is past their time, and waiting for nobody.
+
+    Their time is SAGA_TIMEOUT_SECONDS (5 minutes), not counting what was spent waiting for a buyer.
     """
     allowed = timedelta(seconds=settings.SAGA_TIMEOUT_SECONDS)
     out_of_time = Q(LessThan(Coalesce(F("deadline_at"), F("started_at") + allowed), Now()))
     waits = Q(wait_until__gte=Now())
-    return Q(status=Status.NEEDS_ATTENTION) | (UNFINISHED & out_of_time & ~waits)
+    parked = Q(status=Status.NEEDS_ATTENTION, acknowledged_at__isnull=True)
+    moving = UNFINISHED & ~Q(status=Status.NEEDS_ATTENTION)
+    return parked | (moving & out_of_time & ~waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,7 @@ SELECT h.step, h.direction, count(*), count(*) FILTER (WHERE h.status = 'DONE'),
        count(*) FILTER (WHERE h.status IN ('RETRY', 'UNKNOWN', 'PARKED')),
        avg(h.duration_ms)::float8, percentile_cont(0.95) WITHIN GROUP (ORDER BY h.duration_ms)::float8
 FROM newest JOIN sagas_sagahistory AS h ON h.saga_id = newest.id
+WHERE h.actor = ''
 GROUP BY h.step, h.direction ORDER BY h.step
 """
 

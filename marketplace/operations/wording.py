@@ -36,6 +36,9 @@ COLOUR_OF_RESULT: Final[Mapping[str, str]] = {
     "PARKED": "danger",
     "EXPIRED": "default",
     "STOPPED": "default",
+    "RETRIED": "info",  # a person's decision, like the next two
+    "RESOLVED": "success",
+    "IGNORED": "default",
     "STARTED": "info",
     "WAITING": "info",
     "": "info",  # a gateway call that nobody has come back from

@@ -122,6 +122,16 @@ def test_a_parked_saga_is_stuck_at_once(shop):
     assert selectors.live_sagas().stuck == 1
 
 
+def test_what_a_person_has_acknowledged_is_off_the_list_however_old(shop):
+    order = shop.order("laptop-1")
+    then = database_now()
+    long_ago = then - timedelta(days=3)
+    move(order, status="NEEDS_ATTENTION", due_at=None, acknowledged_at=then, started_at=long_ago, deadline_at=long_ago)
+    assert stuck() == []
+    assert selectors.live_sagas().stuck == 0
+    assert selectors.live_sagas().by_status == {"NEEDS_ATTENTION": 1}
+
+
 def test_a_saga_past_its_time_is_stuck_and_says_what_it_is_at(shop):
     early, late = shop.order("laptop-1"), shop.order("laptop-1")
     now = database_now()
