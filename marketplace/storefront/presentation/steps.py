@@ -102,6 +102,9 @@ def has_been(step: str, *, status: str, undoing: bool) -> str:
         "REFUSED": words.refused or f"{_name(step)}: refused",
         "EXPIRED": "The time to pay ran out" if step == "payment_request" else "No answer came in time",
         "STOPPED": "Stopped here, because the order was cancelled",
+        "RESOLVED": words.done,
+        "RETRIED": "We try once more",
+        "IGNORED": "A person has looked at it",
         "PARKED": "Stopped here: a person is looking at it",
     }
     return sentences.get(status) or words.again or f"{_name(step)}: that didn’t work yet"
