@@ -10,13 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from benchmarks import shop
 from inventory.models import Product
 from marketplace.idempotency.models import IdempotencyRecord
 from marketplace.idempotency.records import KEPT_FOR
 from marketplace.kernel.ids import new_id
 from marketplace.outbox.models import OutboxEvent, Unpublished, shard_of
 from marketplace.sagas.models import SagaInstance
-from orders import events
 from orders.models import Order, OrderLine, TimelineEntry
 from orders.sagas.place_order import PlaceOrder
 
@@ -94,7 +94,7 @@ def _start_saga(order: Order, now: Any) -> None:
         due_at=now,
     )
     for sequence, kind in enumerate(("ORDER_CREATED", "SAGA_STARTED"), 1):
-        told = events.about(order, kind, {})
+        told = shop.told(order, kind)
         event = OutboxEvent.objects.create(
             event_id=new_id(),
             topic=told.topic,

@@ -53,7 +53,7 @@ def write_attempts(operation: Operation, due: Sequence[Asked], *, now: datetime)
     """Write one attempt for each that is due; return id and number by key."""
     if not due:
         return {}
-    with connection.cursor() as cursor:
+    with bulk.binding_cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO payments_attempt AS t
@@ -61,7 +61,7 @@ def write_attempts(operation: Operation, due: Sequence[Asked], *, now: datetime)
             SELECT d.payment_id, %s, d.key, GREATEST(d.number, 1 + COALESCE((
                     SELECT max(a.number) FROM payments_attempt a WHERE a.idempotency_key = d.key AND a.outcome <> ''
                 ), 0)), '', '', '', '', %s
-            FROM unnest(%s::uuid[], %s::varchar[], %s::int[]) AS d (payment_id, key, number)
+            FROM unnest(%b::uuid[], %b::varchar[], %b::int[]) AS d (payment_id, key, number)
             WHERE NOT EXISTS (
                 SELECT 1 FROM payments_attempt a
                 WHERE a.idempotency_key = d.key AND (a.payment_id <> d.payment_id OR a.operation <> %s)

@@ -30,8 +30,8 @@ def to_json(value: object) -> str:
     return json.dumps(value, default=_plain, separators=(",", ":"))
 
 
-def _cursor() -> Any:
-    """A cursor that sends parameters beside the statement, and arrays (`%b`) in binary.
+def binding_cursor() -> Any:
+    """Return a cursor that sends parameters beside the statement, and arrays (`%b`) in binary.
 
     Django's own writes them into the statement as text, which takes several times as long for arrays.
     """
@@ -72,7 +72,7 @@ def insert(model: type[models.Model], fields: Sequence[str], rows: Iterable[Row]
     arrays = ", ".join(f"%b::{kind}[]" for kind in types)
     conflict = f" ON CONFLICT {on_conflict}" if on_conflict else ""
     statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608
-    with _cursor() as cursor:
+    with binding_cursor() as cursor:
         cursor.execute(statement, _arrays(rows, is_json))
         return int(cursor.rowcount)
 
@@ -97,6 +97,6 @@ def update(
         f"UPDATE {table} AS t SET {assignments} FROM unnest({arrays}) AS d ({', '.join(columns)}) "  # noqa: S608
         f"WHERE t.{columns[0]} = d.{columns[0]}{condition} RETURNING t.{columns[0]}"
     )
-    with _cursor() as cursor:
+    with binding_cursor() as cursor:
         cursor.execute(statement, _arrays(rows, is_json))
         return [row[0] for row in cursor.fetchall()]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from marketplace.kernel.bulk import to_json
+from marketplace.kernel.bulk import binding_cursor, to_json
 from marketplace.kernel.ids import new_id
 from marketplace.outbox import bell, catalog
 from marketplace.outbox.models import SHARDS
@@ -30,8 +30,8 @@ class Event:
 _APPEND: Final = """
 WITH given AS MATERIALIZED (
     SELECT * FROM ROWS FROM (
-        unnest(%s::uuid[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::uuid[]), unnest(%s::uuid[]),
-        jsonb_array_elements(%s)
+        unnest(%b::uuid[]), unnest(%b::text[]), unnest(%b::text[]), unnest(%b::uuid[]), unnest(%b::uuid[]),
+        jsonb_array_elements(%s::jsonb)
     ) WITH ORDINALITY AS g(event_id, topic, type, saga_id, subject_id, data, place)),
 before AS MATERIALIZED (
     SELECT saga_id, coalesce(newest.sequence, 0) AS sequence
@@ -46,7 +46,7 @@ told AS (
     FROM given JOIN before USING (saga_id) ORDER BY place
     RETURNING position, saga_id)
 INSERT INTO outbox_unpublished (shard, position)  -- `models.shard_of`, in SQL
-SELECT get_byte(uuid_send(saga_id), 15) %% %s, position FROM told
+SELECT get_byte(uuid_send(saga_id), 15) %% %s::int, position FROM told
 """
 
 
@@ -73,6 +73,6 @@ def append(events: Sequence[Event], *, now: datetime) -> None:
             [event.data for event in events]
         ),  # one document: an array of texts costs the driver more than all else
     ]
-    with connection.cursor() as cursor:
+    with binding_cursor() as cursor:
         cursor.execute(_APPEND, [*columns, now, SHARDS])
     bell.ring_on_commit()
