@@ -4,9 +4,11 @@ PYTHON_IN_VENV := .venv/bin/python
 EMBEDDED := $(PYTHON_IN_VENV) -m marketplace.embedded
 SOURCES := marketplace orders inventory payments fulfillment
 WORKERS ?= logical
+N ?= 5000
+ROUNDS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint format lock clean
+.PHONY: help venv run test bench lint format lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,6 +24,12 @@ test: venv lint ## Check and test everything (WORKERS=4: how many tests at once)
 	@.ci/chromium
 	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 -m "not e2e and not chaos"
 	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest -m "e2e or chaos"
+
+# The peer is no part of the project, so it is installed only here; without it the table says so.
+bench: venv ## Measure how fast it is (N=20000: orders to drain; ROUNDS=3: how often)
+	@$(PYTHON_IN_VENV) -c "import dbos" 2>/dev/null || $(PYTHON_IN_VENV) -m pip install --quiet \
+		--disable-pip-version-check --no-input "dbos>=2" || echo "DBOS can't be installed; measuring without it."
+	@$(PYTHON_IN_VENV) -m benchmarks --n $(N) --rounds $(ROUNDS)
 
 lint: venv ## ruff, mypy, import-linter, bandit
 	$(PYTHON_IN_VENV) -m ruff check .
