@@ -6,7 +6,9 @@ and everything goes back together: one update of the orders, one insert of timel
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
+from uuid import UUID
 
 from inventory.services import Line
 from marketplace.kernel import bulk
@@ -23,15 +25,17 @@ _CHANGED = (
     "status", "failure_code", "failure_message", "failure_detail", "refund_status", "payment_method", "transaction_id",
     "reserved_until",
 )  # fmt: skip
+_state = itemgetter(*_CHANGED)
 
 
 class OpenOrder:
     """An order on the desk, with its lines, and what happened to it in this transaction."""
 
-    __slots__ = ("events", "lines", "loaded", "order", "timeline")
+    __slots__ = ("events", "lines", "loaded", "order", "saga_id", "timeline")
 
-    def __init__(self, order: Order, lines: tuple[OrderLine, ...]) -> None:
+    def __init__(self, order: Order, lines: tuple[OrderLine, ...], *, saga_id: UUID) -> None:
         self.order = order
+        self.saga_id = saga_id  # of the saga that moves it now
         self.lines = lines
         self.loaded = self.state
         self.events: list[Event] = []
@@ -40,7 +44,8 @@ class OpenOrder:
     @property
     def state(self) -> tuple[Any, ...]:
         """What handlers may change of an order, in the order of `_CHANGED`."""
-        return tuple(getattr(self.order, name) for name in _CHANGED)
+        state: tuple[Any, ...] = _state(self.order.__dict__)  # past the descriptors, which ask for every single one
+        return state
 
     @property
     def stock_lines(self) -> tuple[Line, ...]:
@@ -55,12 +60,15 @@ class OpenOrder:
 
     def tell(self, event_type: str, **data: Any) -> None:
         """Publish `event_type` about this order, after those already told."""
-        self.events.append(events.about(self.order, event_type, data))
+        self.events.append(events.about(self.order, event_type, data, saga_id=self.saga_id))
 
 
 class Desk(Workspace):
-    """The workspace of every saga about an order. Writing is safe because only an order's saga changes it, and the
-    saga's row is locked for as long as the order is on the desk."""
+    """The workspace of every saga about an order.
+
+    Writing is safe because one saga at a time changes an order, and that saga's row is locked for as long as the order
+    is on the desk: the one that places it until it is over, and only after that the one that takes it back.
+    """
 
     def __init__(self) -> None:
         self._open: list[OpenOrder] = []
@@ -77,7 +85,7 @@ class Desk(Workspace):
             order = orders.get(ticket.subject_id)
             if order is None:
                 raise Order.DoesNotExist(f"saga {ticket.id} is about order {ticket.subject_id}, which does not exist")
-            ticket.subject = OpenOrder(order, tuple(lines.get(order.pk, ())))
+            ticket.subject = OpenOrder(order, tuple(lines.get(order.pk, ())), saga_id=ticket.id)
             self._open.append(ticket.subject)
 
     def moved(self, ticket: Ticket, status: str, *, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """What the world is told about an order: the events of the design, with data that needs no second look."""
 
-from typing import Any, Final
+from typing import Any, Final, cast
+from uuid import UUID
 
 from marketplace.kernel.money import format_minor
 from marketplace.kernel.naming import camel_keys
@@ -24,16 +25,19 @@ _TOPIC_OF_PREFIX: Final = {
 }
 
 
-def about(order: Order, event_type: str, data: dict[str, Any]) -> Event:
-    """Make the event `event_type` about `order` as it is now; `data` (snake_case) joins what every event carries."""
+def about(order: Order, event_type: str, data: dict[str, Any], *, saga_id: UUID) -> Event:
+    """Make the event `event_type` about `order` as it is now; `data` (snake_case) joins what every event carries.
+
+    `saga_id`: the saga that tells it, in whose sequence it takes its place.
+    """
     body = {
-        "order_id": str(order.id),
+        "orderId": str(order.id),
         "number": order.number,
         "status": order.status,
-        "total_amount": format_minor(order.total_minor, order.currency),
+        "totalAmount": format_minor(order.total_minor, order.currency),
         "currency": order.currency,
-        "user_id": order.user_id or None,
-        **data,
+        "userId": order.user_id or None,
+        **cast(dict[str, Any], camel_keys(data)),
     }
     topic = _TOPIC_OF_PREFIX[event_type.split("_", 1)[0]]
-    return Event(topic=topic, type=event_type, saga_id=order.saga_id, subject_id=order.id, data=camel_keys(body))  # type: ignore[arg-type]
+    return Event(topic=topic, type=event_type, saga_id=saga_id, subject_id=order.id, data=body)

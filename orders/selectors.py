@@ -74,7 +74,7 @@ class TimelineView:
 
 @dataclass(frozen=True, slots=True)
 class SagaStory:
-    """The saga of an order, step by step."""
+    """What the sagas of an order did, step by step; all but `history` is of the one that came last."""
 
     id: UUID
     order_id: UUID
@@ -165,11 +165,16 @@ def timeline(order_id: UUID) -> list[TimelineView]:
 
 
 def saga_of(order_id: UUID) -> SagaStory:
-    """Return the saga that places this order; raises `UnknownOrder`."""
-    saga_id = Order.objects.filter(pk=order_id).values_list("saga_id", flat=True).first()
-    if saga_id is None:
+    """Return the story of this order: how it was placed and, if it was, how it was taken back.
+
+    The history is that of both sagas, one after the other; all else is of the one that came last.
+    Raises `UnknownOrder`.
+    """
+    ids = Order.objects.filter(pk=order_id).values_list("saga_id", "reversal_id").first()
+    if ids is None:
         raise UnknownOrder
-    story: Story = sagas.story(saga_id)
+    stories: list[Story] = [sagas.story(saga_id) for saga_id in ids if saga_id is not None]
+    story = stories[-1]
     return SagaStory(
         id=story.id,
         order_id=order_id,
@@ -178,7 +183,7 @@ def saga_of(order_id: UUID) -> SagaStory:
         started_at=story.started_at,
         completed_at=story.completed_at,
         attention=story.attention,
-        history=story.history,
+        history=tuple(entry for one in stories for entry in one.history),
     )
 
 

@@ -29,6 +29,7 @@ from orders.errors import (
 )
 from orders.models import BEFORE_CONFIRMATION, Order, OrderLine, Status, TimelineEntry
 from orders.sagas.place_order import PlaceOrder
+from orders.sagas.reverse_order import ReverseOrder
 from orders.selectors import OrderView
 
 LARGEST_TOTAL = 10**12 - 1  # minor units: what the strictest of the gateways takes in one charge, generously
@@ -93,7 +94,7 @@ def place(order: NewOrder, *, now: datetime) -> OrderView:
     )
     _write(row, items, now=now)
     sagas.start(PlaceOrder, [sagas.Start(id=row.saga_id, subject_id=row.id)], now=now)
-    append([events.about(row, kind, {}) for kind in ("ORDER_CREATED", "SAGA_STARTED")], now=now)
+    append([events.about(row, kind, {}, saga_id=row.saga_id) for kind in ("ORDER_CREATED", "SAGA_STARTED")], now=now)
     return selectors.view(row, [_line(row, at, item) for at, item in enumerate(items, 1)], payment=None)
 
 
@@ -179,33 +180,51 @@ def pay(order_id: UUID, *, method: str, now: datetime) -> OrderView:
 
 @dataclass(frozen=True, slots=True)
 class CancelResult:
-    """The order as it was when the cancel was taken in. `pending`: the saga is still undoing what was done."""
+    """The order as it was when the cancel was taken in. `pending`: a saga is still undoing what was done."""
 
     order: OrderView
     pending: bool
 
 
-def cancel(order_id: UUID, *, actor: str, by_staff: bool = False, reason: str = "") -> CancelResult:
-    """Ask the saga of an order to stop and undo; cancelling again is answered the same.
+def cancel(order_id: UUID, *, actor: str, now: datetime, by_staff: bool = False, reason: str = "") -> CancelResult:
+    """Stop an order: one that is being placed is undone by its saga, one that is confirmed is taken back by another.
 
-    Whether the cancel or the confirmation comes first is decided on the saga's row. Raises `UnknownOrder`,
-    `AlreadyShipped` and, for orders at another end, `NotCancellable`.
+    Whether the cancel or the confirmation comes first is decided on the saga's row; either way the order is cancelled.
+    Cancelling again is answered the same. Takes its own transaction. Raises `UnknownOrder`, `AlreadyShipped` and, for
+    orders that have failed, `NotCancellable`.
     """
     view = selectors.order(order_id)
-    if view.status == Status.CANCELLED:
-        return CancelResult(view, pending=False)
-    if view.status in (Status.SHIPPED, Status.IN_TRANSIT, Status.DELIVERED):
-        raise AlreadyShipped(status=view.status)
-    if view.status not in BEFORE_CONFIRMATION:
-        raise NotCancellable(status=view.status)
     code = "cancelled_by_staff" if by_staff else "cancelled_by_buyer"
     payload = {"code": code, "message": reason, "actor": actor or "guest"}
-    receipt = sagas.signal(view.saga_id, "cancel", signal_id="cancel", payload=payload)
-    if not receipt.accepted:
+    if view.status in BEFORE_CONFIRMATION:
+        receipt = sagas.signal(view.saga_id, "cancel", signal_id="cancel", payload=payload)
+        if receipt.accepted:
+            return CancelResult(view, pending=True)
+        view = selectors.order(order_id)  # it has come to an end meanwhile
+    if view.status == Status.CONFIRMED:
+        _reverse(order_id, payload, now=now)
         view = selectors.order(order_id)
-        if view.status != Status.CANCELLED:
-            raise NotCancellable(status=view.status)
-    return CancelResult(view, pending=view.status != Status.CANCELLED)
+    if view.status in (Status.SHIPPED, Status.IN_TRANSIT, Status.DELIVERED):
+        raise AlreadyShipped(status=view.status)
+    if view.status not in (Status.CONFIRMED, Status.CANCELLED):
+        raise NotCancellable(status=view.status)
+    return CancelResult(view, pending=view.status == Status.CONFIRMED)
+
+
+@transaction.atomic
+def _reverse(order_id: UUID, asked: dict[str, Any], *, now: datetime) -> None:
+    """Start the reversal of a confirmed order, unless it has one or is not confirmed any more.
+
+    Whoever comes first writes the reversal's id onto the order; the others wait for that row, and then find it there.
+    """
+    saga_id = new_id()
+    claimed = Order.objects.filter(pk=order_id, status=Status.CONFIRMED, reversal_id=None).update(
+        reversal_id=saga_id, refund_status="PENDING", updated_at=now
+    )
+    if not claimed:
+        return
+    sagas.start(ReverseOrder, [sagas.Start(id=saga_id, subject_id=order_id, context=asked)], now=now)
+    append([events.about(Order.objects.get(pk=order_id), "SAGA_STARTED", {}, saga_id=saga_id)], now=now)
 
 
 def expire_reservations(*, now: datetime, limit: int = 1000) -> int:

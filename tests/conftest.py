@@ -2,7 +2,7 @@
 
 import pytest
 
-from payments.testing import sandbox_gateway, sandbox_server  # noqa: F401
+from payments.testing import lossy_proxy, sandbox_gateway, sandbox_server  # noqa: F401
 from tests.shop import Shop
 
 

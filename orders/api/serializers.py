@@ -10,7 +10,7 @@ from rest_framework import serializers
 from marketplace.kernel.money import Money, format_minor
 from marketplace.kernel.serializers import StrictSerializer
 from orders import services
-from orders.models import BEFORE_CONFIRMATION, Status
+from orders.models import BEFORE_SHIPPING, Status
 from orders.selectors import OrderView
 from orders.services import NewOrder, OrderLineRequest
 
@@ -149,7 +149,7 @@ class EntrySerializer(StrictSerializer):
 
 
 class SagaSerializer(StrictSerializer):
-    """The saga of an order, step by step."""
+    """What was done for an order, step by step. All but `history` is of its newest saga, perhaps a reversal."""
 
     id = serializers.UUIDField()
     order_id = serializers.UUIDField()
@@ -219,7 +219,7 @@ def _address(address: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _links(order_id: UUID, status: str) -> dict[str, str]:
     names = {"self": "api-order", "saga": "api-order-saga"}
-    if status in BEFORE_CONFIRMATION:
+    if status in BEFORE_SHIPPING:
         names["cancel"] = "api-order-cancel"
     if status == Status.RESERVED:
         names["pay"] = "api-order-pay"

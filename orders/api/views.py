@@ -179,7 +179,7 @@ class OrderCancel(APIView):
         responses={200: OrderSerializer, 202: OrderSerializer},
     )
     def post(self, request: Request, order_id: UUID) -> Response:
-        """Cancel an order: 202 while what was done is being undone, 200 once it is cancelled."""
+        """Cancel an order, a confirmed one too: 202 while it is being undone or refunded, 200 once it is cancelled."""
         _require_access(request, order_id)
         body = CancelSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -187,6 +187,7 @@ class OrderCancel(APIView):
         result = services.cancel(
             order_id,
             actor=_username(request),
+            now=database_now(),
             by_staff=_is_staff(request) and owner != _username(request),
             reason=body.validated_data.get("reason", ""),
         )

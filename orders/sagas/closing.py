@@ -1,4 +1,4 @@
-"""The end of an order that did not come about: its saga is undone, so it may be told."""
+"""The end of an order that did not come about, or was taken back: all is undone, so it may be told."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,6 +14,14 @@ def close_order(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome
     for ticket in tickets:
         _close(ticket.subject, ticket.cause or Cause("failed", "unknown"))
     return [Done() for _ in tickets]
+
+
+def close_reversed(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
+    """End each order as CANCELLED, for the reason that its reversal was started with."""
+    for ticket in tickets:
+        asked = dict(ticket.context)
+        _close(ticket.subject, Cause("cancelled", asked["code"], asked["message"], asked))
+    return [Done(message="The order is cancelled.") for _ in tickets]
 
 
 def _close(opened: OpenOrder, cause: Cause) -> None:

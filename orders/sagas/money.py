@@ -1,6 +1,6 @@
 """The saga's dealings with the cashier.
 
-Each of the four calls to the gateway is prepared in our transaction (the attempt and its key are written), sent outside
+Each call to the gateway is prepared in our transaction (the attempt and its key are written), sent outside
 of any, and recorded in the next. The two undos go by the key of what they undo alone: they work although its answer
 was lost, and do nothing where nothing happened.
 """
@@ -19,6 +19,7 @@ from orders.desk import OpenOrder
 from payments import services as payments
 from payments.gateways.base import Outcome as Verdict
 from payments.gateways.base import Reply
+from payments.selectors import payments_of
 from payments.services import GatewayCall, NewPayment, PaymentView
 
 HOLD_MARGIN = timedelta(minutes=5)  # beyond the saga's own deadline: for the undoing, should it come to that
@@ -37,16 +38,20 @@ def choose_method(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outco
 
 
 class _Operation:
-    """What the four calls have in common."""
+    """What the calls have in common."""
 
     name = ""
+
+    def key(self, ticket: Ticket) -> str:
+        """The idempotency key of the call."""
+        return ticket.key
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
         """Write the attempts. Where there is nothing to do, the step is done without a call."""
         calls = payments.begin(
             self.name,
             [ticket.subject_id for ticket in tickets],
-            keys=[ticket.key for ticket in tickets],
+            keys=[self.key(ticket) for ticket in tickets],
             numbers=[ticket.attempt for ticket in tickets],
             now=now,
         )
@@ -64,15 +69,15 @@ class _Operation:
         answers = [reply for reply in replies if not isinstance(reply, Unknown)]
         views = {view.reference_id: view for view in payments.record(answers, now=now)}
         return [
-            reply if isinstance(reply, Unknown) else self._outcome(ticket.subject, reply[1], views[ticket.subject_id])
+            reply if isinstance(reply, Unknown) else self._outcome(ticket, reply[0], reply[1], views[ticket.subject_id])
             for ticket, reply in zip(tickets, replies, strict=True)
         ]
 
-    def _outcome(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+    def _outcome(self, ticket: Ticket, call: GatewayCall, reply: Reply, view: PaymentView) -> Outcome:
         if reply.outcome is Verdict.DONE:
-            return self.done(opened, reply, view)
+            return self.done(ticket.subject, reply, view)
         if reply.outcome is Verdict.REFUSED:
-            return self.refused(opened, reply, view)
+            return self.refused(ticket.subject, reply, view)
         why = reply.message or reply.code or "The gateway did not answer."
         return Retry(why) if reply.nothing_happened else Unknown(why)
 
@@ -124,8 +129,23 @@ class _Capture(_Operation):
 
 
 class _Void(_Operation):
+    """Let go of the authorization. Where a late capture came before the void, only a refund can: it is made instead."""
+
     name = "VOID"
     nothing = Done(message="Nothing was authorized, so there is nothing to void.")
+
+    def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
+        """Write the attempts: a refund for what turned out to be captured, a void for all else."""
+        captured = [ticket for ticket in tickets if ticket.subject.order.refund_status == "PENDING"]
+        others = [ticket for ticket in tickets if ticket not in captured]
+        refunds = iter(refund_late.prepare(captured, now=now) if captured else ())
+        voids = iter(super().prepare(others, now=now) if others else ())
+        return [next(refunds if ticket in captured else voids) for ticket in tickets]
+
+    def _outcome(self, ticket: Ticket, call: GatewayCall, reply: Reply, view: PaymentView) -> Outcome:
+        if call.operation == refund_late.name:
+            return refund_late._outcome(ticket, call, reply, view)
+        return super()._outcome(ticket, call, reply, view)
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         if reply.code == "nothing_to_void":
@@ -134,6 +154,9 @@ class _Void(_Operation):
         return Done(message="The authorization is voided; no money was taken.")
 
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        if reply.code == "already_captured":
+            opened.order.refund_status = "PENDING"
+            return Retry("A late capture came before the void; the money is refunded instead.", after=timedelta())
         return Refused(reply.code or "void_refused", reply.message or "The gateway refuses to void.")
 
 
@@ -152,6 +175,41 @@ class _Refund(_Operation):
         return Refused(reply.code or "refund_refused", reply.message or "The gateway refuses to refund.")
 
 
+class _GiveBack(_Refund):
+    """Refund what is known to be captured: that there is nothing to refund is then not an end, but a riddle."""
+
+    riddle = Parked("The money was captured, and yet there is nothing to give back.")
+
+    def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
+        """Write the attempts. Money that is back already needs no call."""
+        answers = super().prepare(tickets, now=now)
+        idle = [ticket.subject_id for ticket, answer in zip(tickets, answers, strict=True) if answer is self.nothing]
+        views = payments_of(idle) if idle else {}
+        return [
+            self._without_call(ticket, views.get(ticket.subject_id)) if answer is self.nothing else answer
+            for ticket, answer in zip(tickets, answers, strict=True)
+        ]
+
+    def _without_call(self, ticket: Ticket, view: PaymentView | None) -> Outcome:
+        if view is None or view.status != "REFUNDED":
+            return self.riddle
+        ticket.subject.order.refund_status = "REFUNDED"
+        return Done(message="The money was given back already.")
+
+    def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        return self.riddle if reply.code == "nothing_to_refund" else super().done(opened, reply, view)
+
+    def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        return Parked(reply.message or reply.code or "The gateway refuses to refund.")
+
+
+class _RefundLate(_GiveBack):
+    """The same refund as that of the capture's undo, which came too early and found nothing: by its key."""
+
+    def key(self, ticket: Ticket) -> str:
+        return f"{ticket.key_of('capture_payment')}:undo"
+
+
 def _declined(reply: Reply, default: str) -> Refused:
     message = reply.message or default
     return Refused("payment_declined", message, {"reason": reply.code, "message": message})
@@ -162,3 +220,4 @@ def _amount(view: PaymentView) -> str:
 
 
 authorize, capture, void, refund = _Authorize(), _Capture(), _Void(), _Refund()
+give_back, refund_late = _GiveBack(), _RefundLate()

@@ -95,3 +95,17 @@ def _confirmed(opened: OpenOrder, *, sold: bool) -> Outcome:
     opened.tell("INVENTORY_COMMITTED", items=_items(opened.stock_lines))
     opened.tell("ORDER_CONFIRMED", items=_items(opened.stock_lines))
     return Done(message="The order stands.")
+
+
+def take_back(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
+    """Put the units that were sold back on the shelf."""
+    back = inventory.restock([ticket.subject_id for ticket in tickets], now=now, reason="order cancelled")
+    return [_taken_back(ticket.subject, back.get(ticket.subject_id, ())) for ticket in tickets]
+
+
+def _taken_back(opened: OpenOrder, lines: tuple[Line, ...]) -> Outcome:
+    if not lines:
+        return Parked("No units of this order are sold, although it stands.")
+    opened.tell("INVENTORY_RESTOCKED", items=_items(lines))
+    units = sum(line.quantity for line in lines)
+    return Done(message=f"{units} unit{'s' * (units != 1)} back on the shelf.")

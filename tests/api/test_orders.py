@@ -269,11 +269,47 @@ def test_pay_and_cancel(shop, laptop):
     assert client.get(order["links"]["self"]).json()["status"] == "CONFIRMED"
     after = client.post(f"/api/orders/{other['id']}/cancel")
     assert (after.status_code, after.json()["status"]) == (200, "CANCELLED")
-    late = client.post(f"/api/orders/{order['id']}/cancel")
-    assert (late.status_code, late.json()["code"]) == (409, "not_cancellable")
     again = client.post(reserved["links"]["pay"], {"paymentMethod": "tok_declined"}, format="json")
     assert (again.status_code, again.json()["code"]) == (409, "not_payable")
     assert shop.levels("laptop-1") == (4, 0)
+
+
+@pytest.mark.core
+def test_cancelling_a_confirmed_order_refunds_it(shop, laptop):
+    client = signed_in()
+    order = post(client).json()
+    shop.work()
+    confirmed = client.get(order["links"]["self"]).json()
+    assert (confirmed["status"], confirmed["refundStatus"]) == ("CONFIRMED", None)
+    assert confirmed["links"].keys() == {"self", "saga", "cancel"}
+
+    replies = [client.post(confirmed["links"]["cancel"]) for _ in range(2)]
+    assert [reply.status_code for reply in replies] == [202, 202]
+    assert {(r.json()["status"], r.json()["refundStatus"]) for r in replies} == {("CONFIRMED", "PENDING")}
+    shop.work()
+
+    done = client.post(confirmed["links"]["cancel"])
+    assert (done.status_code, done.json()["status"], done.json()["refundStatus"]) == (200, "CANCELLED", "REFUNDED")
+    assert done.json()["failureMessage"] == "You cancelled this order. Your money has been sent back."
+    assert done.json()["payment"]["status"] == "REFUNDED"
+    assert done.json()["links"].keys() == {"self", "saga"}
+    assert done.json()["sagaId"] == order["sagaId"]
+    saga = client.get(order["links"]["saga"]).json()
+    assert (saga["status"], saga["currentStep"]) == ("COMPLETED", None)
+    assert saga["id"] != order["sagaId"]
+    assert [entry["step"] for entry in saga["history"]][-4:] == [
+        "confirm_order", "refund_payment", "restock_inventory", "close_order",
+    ]  # fmt: skip
+    assert shop.levels("laptop-1") == (5, 0)
+
+
+def test_what_has_failed_can_not_be_cancelled(shop, laptop):
+    client = signed_in()
+    order = post(client, body(paymentMethod="tok_declined")).json()
+    shop.work()
+    assert "cancel" not in client.get(order["links"]["self"]).json()["links"]
+    late = client.post(f"/api/orders/{order['id']}/cancel")
+    assert (late.status_code, late.json()["code"]) == (409, "not_cancellable")
 
 
 def test_an_order_that_is_none(shop):

@@ -97,7 +97,7 @@ def test_cancel_and_pay_before_anybody_looks(shop, cancel_first):
     shop.stocked("unit", 1)
     order = shop.bought("unit", token="")
     requests = [
-        lambda: services.cancel(order.id, actor="user-1"),
+        lambda: services.cancel(order.id, actor="user-1", now=database_now()),
         lambda: services.pay(order.id, method="tok_visa", now=database_now()),
     ]
     for request in requests if cancel_first else reversed(requests):
@@ -120,7 +120,7 @@ def test_twenty_cancels_race_the_saga(shop):
             shop.work()
             return None
         try:
-            services.cancel(order.id, actor="user-1")
+            services.cancel(order.id, actor="user-1", now=database_now())
         except NotCancellable:
             return "late"
         return "taken"

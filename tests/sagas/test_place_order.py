@@ -15,6 +15,7 @@ from orders import services
 from orders.errors import NotCancellable, NotPayable
 from orders.models import Order
 from orders.tasks import expire_reservations
+from tests.shop import authorization_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -239,14 +240,14 @@ def test_cancelling_while_the_hold_lives(shop):
     shop.stocked("laptop", 1)
     order = shop.bought("laptop", token="")
 
-    assert services.cancel(order.id, actor="user-1").pending
-    assert services.cancel(order.id, actor="user-1").pending  # twice is once
+    assert services.cancel(order.id, actor="user-1", now=database_now()).pending
+    assert services.cancel(order.id, actor="user-1", now=database_now()).pending  # twice is once
     shop.work()
 
     order = shop.now(order)
     assert (order.status, order.failure_code) == ("CANCELLED", "cancelled_by_buyer")
     assert shop.levels("laptop") == (1, 0)
-    assert not services.cancel(order.id, actor="user-1").pending
+    assert not services.cancel(order.id, actor="user-1", now=database_now()).pending
     assert shop.events(order).count("ORDER_CANCELLED") == 1
 
 
@@ -254,7 +255,7 @@ def test_cancelling_before_anything_was_done(shop):
     shop.stocked("laptop", 1)
     order = shop.order("laptop")
 
-    services.cancel(order.id, actor="user-1")
+    services.cancel(order.id, actor="user-1", now=database_now())
     shop.work()
 
     assert shop.now(order).status == "CANCELLED"
@@ -266,7 +267,7 @@ def test_staff_cancel_in_their_own_name(shop):
     shop.stocked("laptop", 1)
     order = shop.bought("laptop", token="")
 
-    services.cancel(order.id, actor="staff", by_staff=True, reason="The buyer called.")
+    services.cancel(order.id, actor="staff", now=database_now(), by_staff=True, reason="The buyer called.")
     shop.work()
 
     order = shop.now(order)
@@ -275,14 +276,60 @@ def test_staff_cancel_in_their_own_name(shop):
     assert (last.who, last.why) == ("staff", "The buyer called.")
 
 
-def test_a_confirmed_order_is_not_cancelled_silently(shop):
+def test_an_order_that_failed_can_not_be_cancelled(shop):
     shop.stocked("laptop", 1)
-    order = shop.bought("laptop")
+    order = shop.bought("laptop", token="tok_declined")
 
     with pytest.raises(NotCancellable):
-        services.cancel(order.id, actor="user-1")
+        services.cancel(order.id, actor="user-1", now=database_now())
 
-    assert shop.now(order).status == "CONFIRMED"
+    shop.work()
+    assert (shop.now(order).status, shop.now(order).failure_code) == ("FAILED", "payment_declined")
+
+
+def test_a_capture_that_slips_in_before_the_void_is_refunded(shop):
+    """A worker that was given up captures after all: the void is refused, and the money goes back by a refund."""
+    shop.stocked("laptop", 1)
+    order = shop.order("laptop", token="tok_fraud")
+    for queue in ("inventory", "orders", "payments"):
+        shop.work(queues=(queue,))  # authorized, and the fraud check comes next
+    key = authorization_key(order.saga_id)
+    shop.gateway.gateway().capture(
+        key=f"{order.saga_id}:capture_payment", authorization_key=key, reference="", amount_minor=1000
+    )
+
+    shop.work()
+
+    order = shop.now(order)
+    assert (order.status, order.refund_status, shop.saga_status(order)) == ("FAILED", "REFUNDED", "COMPENSATED")
+    assert "Your money has been sent back." in order.failure_message
+    assert shop.story(order)[-4:] == [
+        "check_fraud:REFUSED", "-authorize_payment:RETRY", "-authorize_payment", "-reserve_inventory",
+    ]  # fmt: skip
+    assert shop.money(order) == [("AUTHORIZE", 1000), ("CAPTURE", 1000), ("REFUND", 1000)]
+    assert order.payment.status == "REFUNDED"
+    assert shop.events(order).count("PAYMENT_REFUNDED") == 1
+    assert "PAYMENT_VOIDED" not in shop.events(order)
+    assert shop.levels("laptop") == (1, 0)
+
+
+def test_a_late_capture_whose_refund_has_to_be_asked_for_again_is_refunded_once(shop, lossy_proxy, settings):
+    shop.stocked("laptop", 1)
+    order = shop.order("laptop", token="tok_fraud")
+    for queue in ("inventory", "orders", "payments"):
+        shop.work(queues=(queue,))
+    key = authorization_key(order.saga_id)
+    shop.gateway.gateway().capture(
+        key=f"{order.saga_id}:capture_payment", authorization_key=key, reference="", amount_minor=1000
+    )
+    settings.SANDBOX_GATEWAY_URL = lossy_proxy.url
+    lossy_proxy.lose_answers(2)
+
+    shop.work()
+
+    assert shop.now(order).refund_status == "REFUNDED"
+    assert shop.money(order) == [("AUTHORIZE", 1000), ("CAPTURE", 1000), ("REFUND", 1000)]
+    assert shop.levels("laptop") == (1, 0)
 
 
 def test_orders_of_a_batch_each_get_their_own_outcome(shop):

@@ -37,6 +37,11 @@ INVARIANTS: Final[tuple[tuple[str, str, Question], ...]] = (
     (money.CHARGED_ONCE, "No order is charged more than it costs.", money.charged_once),
     (money.REFUNDS_WITHIN_CAPTURES, "Refunds never exceed captures.", money.refunds_within_captures),
     (stories.ENDS_AGREE, "Orders and their sagas end together.", stories.ends_agree),
+    (
+        stories.REVERSALS_AGREE,
+        "A confirmed order is taken back by a live saga, and cancelled with its money refunded.",
+        stories.reversals_agree,
+    ),
     (stories.EVENTS_GAPLESS, "The events of each saga are numbered without a gap.", stories.events_gapless),
     (stories.ENDS_ARE_TOLD, "Every beginning and end of an order was told once.", stories.ends_are_told),
 )

@@ -6,6 +6,7 @@ from marketplace.operations.auditor.report import MOST_FINDINGS
 from marketplace.sagas.models import TERMINAL
 from orders.models import BEFORE_CONFIRMATION, Status
 from orders.sagas.place_order import PlaceOrder
+from orders.sagas.reverse_order import ReverseOrder
 
 STANDING: Final = (Status.CONFIRMED, Status.SHIPPED, Status.IN_TRANSIT, Status.DELIVERED)  # paid for, and sold
 UNDONE: Final = (Status.FAILED, Status.CANCELLED)
@@ -16,5 +17,6 @@ VALUES: Final[dict[str, Any]] = {
     "undone": [status.value for status in UNDONE],
     "unconfirmed": [status.value for status in BEFORE_CONFIRMATION],
     "place_order": PlaceOrder.name,
+    "reverse_order": ReverseOrder.name,
     "most": MOST_FINDINGS,
 }

@@ -82,11 +82,11 @@ def pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
 
 @require_POST
 def cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    """Cancel an order that is not confirmed yet."""
+    """Cancel an order that is not shipped yet."""
     view = visitor.order_for(request, order_id)
     actor = visitor.username(request)
     try:
-        services.cancel(order_id, actor=actor, by_staff=_as_staff(request, view))
+        services.cancel(order_id, actor=actor, now=database_now(), by_staff=_as_staff(request, view))
     except Conflict as error:
         messages.error(request, error.message)
     return redirect("storefront:order", order_id)

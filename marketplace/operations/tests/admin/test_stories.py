@@ -154,7 +154,7 @@ def test_a_traceback_is_there_for_who_opens_it(shop, staff, monkeypatch):
 
 def test_a_cancel_is_on_record_with_who_and_why(shop, staff):
     order = shop.bought("laptop-1", token="")
-    services.cancel(order.id, actor="user-1", reason="Changed my mind.")
+    services.cancel(order.id, actor="user-1", now=database_now(), reason="Changed my mind.")
     shop.work()
     text = order_page(staff, order)
     in_order(text, "CANCELLED cancelled_by_buyer", "CANCELLED user-1", "Signals", "cancel", "STOPPED")

@@ -5,8 +5,10 @@ import json
 import pytest
 from django.db import connection, transaction
 
+from marketplace.kernel.clock import database_now
 from marketplace.operations.auditor import INVARIANTS, Verdict, audit
 from marketplace.operations.tests.auditor.breaking import sql, unguarded, without_triggers
+from orders import services
 
 NOBODY = "00000000-0000-7000-8000-000000000001"
 
@@ -374,3 +376,42 @@ def _select(statement: str) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchall()
+
+
+class TestReversals:
+    CODE = "orders_and_reversals_agree"
+
+    @pytest.fixture
+    def reversing(self, shop, confirmed):
+        services.cancel(confirmed.id, actor="user-1", now=database_now())
+        assert findings() == {}
+        return confirmed
+
+    def test_one_that_is_done_is_clean(self, shop, reversing):
+        shop.work()
+        assert shop.now(reversing).status == "CANCELLED"
+        assert findings() == {}
+
+    def test_a_confirmed_order_that_says_refund_and_nobody_is_at_it(self, shop, confirmed):
+        sql("UPDATE orders_order SET refund_status = 'PENDING'")
+        assert list(findings()) == [self.CODE]
+
+    def test_a_reversal_that_its_order_does_not_know(self, shop, reversing):
+        sql("UPDATE orders_order SET reversal_id = NULL")
+        assert list(findings()) == [self.CODE]
+
+    def test_an_order_that_was_cancelled_without_its_reversal(self, shop, reversing):
+        shop.work()
+        sql("UPDATE orders_order SET refund_status = 'PENDING'")
+        assert list(findings()) == [self.CODE]
+
+    def test_money_that_was_never_sent_back(self, shop, reversing):
+        shop.work()
+        with without_triggers("payments_payment"):
+            sql("UPDATE payments_payment SET status = 'CAPTURED', refunded_minor = 0")
+            assert "money_has_a_reason" in findings()
+
+    def test_units_that_never_came_back(self, shop, reversing):
+        shop.work()
+        sql("UPDATE inventory_reservation SET state = 'COMMITTED'")
+        assert "units_follow_orders" in findings()

@@ -1,0 +1,24 @@
+"""Taking a confirmed order back, before it is shipped."""
+
+from marketplace.sagas.definition import Call, RetryPolicy, Saga, Step
+from orders.desk import Desk
+from orders.sagas import closing, money, stock
+
+PATIENT = RetryPolicy(attempts=8, spent="park")
+
+
+class ReverseOrder(Saga):
+    """Give the buyer the money back, put the units back on the shelf, and close the order.
+
+    For what comes after `place_order` is over, for a finished saga is never reopened. It is the pivot from its first
+    step on: there is no way back to an order that stands, only forward, and what does not work is left to a person. It
+    starts with what it is for in its context: the order's `code`, who (`actor`), and why (`message`).
+    """
+
+    name, version = "reverse_order", 1
+    workspace = Desk
+    steps = (
+        Call("refund_payment", do=money.give_back, retry=PATIENT, queue="payments", pivot=True),
+        Step("restock_inventory", do=stock.take_back, queue="inventory"),
+        Step("close_order", do=closing.close_reversed),
+    )
