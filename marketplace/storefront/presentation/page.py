@@ -17,6 +17,7 @@ STANDS: Final = frozenset({"CONFIRMED", "SHIPPED", "IN_TRANSIT", "DELIVERED"})
 ENDED: Final = frozenset({"FAILED", "CANCELLED"})
 AT_REST: Final = frozenset({"COMPLETED", "FAILED", "COMPENSATED"})
 STOPPABLE: Final = frozenset({"CREATED", "RESERVED", "PAYMENT_PENDING", "PAID"})
+RETURNABLE: Final = frozenset({"CONFIRMED"})  # paid for, and not shipped yet
 
 _STATUS_WORDS: Final[Mapping[str, str]] = {
     "CREATED": "Received",
@@ -89,6 +90,11 @@ class OrderPage:
         return f"{self.headline}. {self.what}{money}"
 
     @property
+    def paid_back(self) -> bool:
+        """Whether to cancel it now is to have money sent back."""
+        return self.order.status in RETURNABLE
+
+    @property
     def stamp(self) -> str:
         """The word that is stamped on a receipt to which nothing will be added."""
         if not self.finished:
@@ -122,7 +128,8 @@ def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: boo
     """
     stands = order.status in STANDS
     needs_attention = story.status == "NEEDS_ATTENTION"
-    finished = story.status in AT_REST and (stands or order.status in ENDED)
+    reversing = _reversing(order)
+    finished = story.status in AT_REST and (stands or order.status in ENDED) and not reversing
     awaits_payment = _awaits_payment(order, story) and not paying
     tone, headline, what = _words(order, story, awaits_payment=awaits_payment)
     over = _over(order)
@@ -139,7 +146,7 @@ def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: boo
             amount=total,
             confirmed=stands,
             finished=finished,
-            undoing=story.status == "COMPENSATING",
+            undoing=reversing or story.status == "COMPENSATING",
         ),
         next_step=over.next_step if over else "",
         other_card=bool(over and over.other_card),
@@ -151,7 +158,7 @@ def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: boo
         awaits_payment=awaits_payment,
         needs_attention=needs_attention,
         finished=finished,
-        can_cancel=order.status in STOPPABLE and story.status in {"STARTED", "IN_PROGRESS"},
+        can_cancel=_can_cancel(order, story),
         time_left=_time_left(order.reserved_until, now),
         version=_version(order, story, paying=paying),
     )
@@ -169,6 +176,17 @@ def _awaits_payment(order: OrderView, story: SagaStory) -> bool:
     return order.status == "RESERVED" and at_the_wait and not order.payment_method
 
 
+def _reversing(order: OrderView) -> bool:
+    """Whether the order still stands, and is being taken back."""
+    return order.status in STANDS and order.refund_status != ""
+
+
+def _can_cancel(order: OrderView, story: SagaStory) -> bool:
+    if order.status in RETURNABLE:
+        return story.status in AT_REST and not _reversing(order)
+    return order.status in STOPPABLE and story.status in {"STARTED", "IN_PROGRESS"}
+
+
 def _words(order: OrderView, story: SagaStory, *, awaits_payment: bool) -> tuple[str, str, str]:
     """Return the tone, the headline, and the sentence below it."""
     over = _over(order)
@@ -181,7 +199,7 @@ def _words(order: OrderView, story: SagaStory, *, awaits_payment: bool) -> tuple
             "Something needs a human hand. You will not be charged twice, and you don’t have to do anything.",
         )
     if order.status in STANDS:
-        return "good", *_STANDING[order.status]
+        return _words_of_standing(order, story)
     if story.status == "COMPENSATING":
         doing = now_doing(story.current_step, undoing=True, again=False)
         return "busy", "This isn’t going to work, so we are undoing it", doing
@@ -191,6 +209,13 @@ def _words(order: OrderView, story: SagaStory, *, awaits_payment: bool) -> tuple
     if tried_before(story) and order.status in {"PAYMENT_PENDING", "PAID"}:
         what = "Your bank gave no clear answer yet. We are asking again; you will not be charged twice."
     return "busy", headline, what
+
+
+def _words_of_standing(order: OrderView, story: SagaStory) -> tuple[str, str, str]:
+    if _reversing(order):
+        doing = now_doing(story.current_step, undoing=False, again=False)
+        return "busy", "We are cancelling your order", doing
+    return "good", *_STANDING[order.status]
 
 
 def _time_left(until: datetime | None, now: datetime) -> str:

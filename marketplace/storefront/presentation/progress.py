@@ -15,6 +15,8 @@ STAGES: Final = (
     ("fraud_check", "Fraud check", ("check_fraud",)),
     ("confirmed", "Confirmed", ("capture_payment", "confirm_order")),
 )
+# What `reverse_order` does to a stage that was done: by the stage's key.
+WAYS_BACK: Final = {"reserved": "restock_inventory", "payment": "refund_payment", "confirmed": "close_order"}
 _SAID: Final = {
     "waiting": "not yet",
     "active": "happening now",
@@ -78,6 +80,15 @@ def _state(names: Sequence[str], story: SagaStory, *, finished: bool, awaits_pay
     return "done" if forward else "waiting"
 
 
+def _taken_back(step: str, story: SagaStory) -> str:
+    """The state of a stage whose way back is `step`, of an order that is taken back; empty where that is not so."""
+    if any(line.step == step and line.status == "DONE" for line in story.history):
+        return "undone"
+    if not step or story.current_step != step:
+        return ""
+    return "parked" if story.status == "NEEDS_ATTENTION" else "undoing"
+
+
 def tracker(story: SagaStory, *, confirmed: bool, finished: bool, awaits_payment: bool) -> tuple[Stage, ...]:
     """Return the four stages.
 
@@ -86,7 +97,9 @@ def tracker(story: SagaStory, *, confirmed: bool, finished: bool, awaits_payment
     """
     stages = []
     for key, label, names in STAGES:
-        state = "done" if confirmed else _state(names, story, finished=finished, awaits_payment=awaits_payment)
+        state = _taken_back(WAYS_BACK.get(key, ""), story)
+        if not state:
+            state = "done" if confirmed else _state(names, story, finished=finished, awaits_payment=awaits_payment)
         accuses = key == "fraud_check" and state == "refused"  # which nobody is to read
         stages.append(Stage(key, "Routine check" if accuses else label, state, _SAID[state]))
     return tuple(stages)
@@ -95,7 +108,7 @@ def tracker(story: SagaStory, *, confirmed: bool, finished: bool, awaits_payment
 def _line(entry: Entry) -> Line:
     undoing = entry.direction == "compensating"
     mark = _MARKS.get(entry.status, "again")
-    if undoing and mark == "done":
+    if mark == "done" and (undoing or entry.step in WAYS_BACK.values()):
         mark = "undone"
     return Line(
         step=entry.step,

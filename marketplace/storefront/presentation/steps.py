@@ -66,6 +66,19 @@ WORDS: Final[Mapping[str, StepWords]] = {
         undoing="Undoing: taking the confirmation back…",
         undone="Took the confirmation back",
     ),
+    "refund_payment": StepWords(
+        doing="Sending your money back…",
+        done="Sent your money back",
+        again="The bank gave no clear answer about your refund",
+    ),
+    "restock_inventory": StepWords(
+        doing="Putting everything back on the shelf…",
+        done="Put everything back on the shelf",
+    ),
+    "close_order": StepWords(
+        doing="Closing your order…",
+        done="Order cancelled",
+    ),
 }
 
 

@@ -128,14 +128,58 @@ class TestCancel:
         assert shop.levels("laptop-1") == (5, 0)
         assert shop.money(Order.objects.get()) == []
 
-    def test_after_it_is_confirmed_it_says_that_it_is_too_late(self, shop, buyer):
+    def test_after_it_is_confirmed_the_money_goes_back(self, shop, buyer):
         shop.stocked("laptop-1", 5)
         address = press_buy_now(buyer, "laptop-1").headers["Location"]
         shop.work()
-        page = Page(buyer.post(f"{address}/cancel", follow=True))
+        page = look(buyer, address)
+        assert page.text("cancel-order") == "Cancel this order"
+        assert "we send your €10.00 back to your card" in page.html
+
+        page = Page(buyer.post(f"{address}/cancel", page.fields(f"{address}/cancel"), follow=True))
+        assert page.text("order-headline") == "We are cancelling your order"
+        assert page.text("order-what") == "Sending your money back…"
+        assert page.text("money") == "The €10.00 you paid is on its way back to your card."
+        assert page.by_id("order")["hx-trigger"] == "every 700ms"
+        assert [stage["data-state"] for stage in page.all("stage")] == ["done", "undoing", "done", "done"]
+        assert not page.all("cancel-order")
+        assert not page.all("stamp")
+
+        shop.work()
+        page = look(buyer, address)
+        assert page.one("order-outcome")["data-code"] == "cancelled_by_buyer"
+        assert page.text("order-headline") == "You cancelled this order"
+        assert page.text("money") == "All of your money, €10.00, was sent back to your card."
+        assert [step["data-step"] for step in page.all("saga-step")][-3:] == [
+            "refund_payment", "restock_inventory", "close_order",
+        ]  # fmt: skip
+        assert [step["data-mark"] for step in page.all("saga-step")][-3:] == ["undone"] * 3
+        assert [stage["data-state"] for stage in page.all("stage")] == ["undone", "undone", "done", "undone"]
+        assert page.text("stamp") == "Cancelled"
+        assert not page.all("cancel-order")
+        assert shop.levels("laptop-1") == (5, 0)
+
+    def test_while_a_person_sees_to_the_refund(self, shop, buyer):
+        shop.stocked("laptop-1", 5)
+        address = press_buy_now(buyer, "laptop-1").headers["Location"]
+        shop.work()
+        buyer.post(f"{address}/cancel")
+        shop.gateway.kill()
+        shop.work()
+
+        page = look(buyer, address)
+        assert page.text("order-headline") == "A person is looking at this"
+        assert page.text("money") == "The €10.00 you paid is on its way back to your card."
+        assert page.all("stage")[1]["data-state"] == "parked"
+        assert not page.all("cancel-order")
+
+    def test_what_has_failed_can_not_be_cancelled(self, shop, buyer):
+        shop.stocked("laptop-1", 5)
+        order = shop.order("laptop-1", token="tok_declined")
+        shop.work()
+        page = Page(buyer.post(f"/orders/{order.id}/cancel", follow=True))
         assert page.text("notice") == "This order can't be cancelled any more."
-        assert page.one("order-status")["data-status"] == "CONFIRMED"
-        assert shop.levels("laptop-1") == (4, 0)
+        assert page.one("order-status")["data-status"] == "FAILED"
 
     def test_by_somebody_of_the_shop(self, shop, buyer):
         shop.stocked("laptop-1", 5)
