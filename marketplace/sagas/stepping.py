@@ -98,25 +98,28 @@ class Pass:
     # --- the frontier -------------------------------------------------------------------------------------------------
 
     def _take(self, runs: Sequence[Run]) -> list[Run]:
-        """Open the workspaces and the inboxes of `runs`; park those whose definition is gone."""
+        """Open the workspaces and the inboxes of `runs`; park those whose definition, or step, is gone."""
         self._runs.extend(runs)
         self._order.update((run.ticket.id, at) for at, run in enumerate(runs))
-        known = [run for run in runs if run.saga is not None]
-        for run in runs:
-            if run.saga is None:
-                why = f"there is no definition {run.name!r} version {run.version} here"
-                self._note(run, run.current_step, Result.PARKED, why, started_at=run.step_started_at)
-                self._park(run, why)
         opened: dict[type[Workspace], list[Ticket]] = {}
-        for run in known:
-            opened.setdefault(cast(type[Saga], run.saga).workspace, []).append(run.ticket)
+        for run in runs:
+            if run.saga is not None:
+                opened.setdefault(run.saga.workspace, []).append(run.ticket)
         for kind, tickets in opened.items():
             self._workspaces.setdefault(kind, kind()).open(tickets, now=self.now)
+        known = [run for run in runs if not self._stranded(run)]
         rows.read_signals(known)
         for run in known:
             saga = cast(type[Saga], run.saga)
             run.stop = next((signal for signal in run.inbox if signal.name in saga.stops), None)
         return known
+
+    def _stranded(self, run: Run) -> bool:
+        why = _lacks(run)
+        if why:
+            self._note(run, run.current_step, Result.PARKED, why, started_at=run.step_started_at)
+            self._park(run, why)
+        return bool(why)
 
     def _key(self, run: Run) -> tuple[bool, int, type[Saga]]:
         return run.undoing, run.position, cast(type[Saga], run.saga)
@@ -426,6 +429,18 @@ class Pass:
                 max(0, round((finished_at - started_at).total_seconds() * 1000)),
             )
         )
+
+
+def _lacks(run: Run) -> str:
+    """What of the saga's definition is not here, empty where it can go on: its position must mean the same step."""
+    if run.saga is None:
+        return f"there is no definition {run.name!r} version {run.version} here"
+    if run.position == CLOSING:
+        return ""
+    steps = run.saga.steps
+    if run.position < len(steps) and steps[run.position].name == run.current_step:
+        return ""
+    return f"{run.name!r} version {run.version} has no step {run.current_step!r} here as its step {run.position + 1}"
 
 
 def _why(outcome: Any) -> str:

@@ -170,6 +170,20 @@ def test_without_its_definition_a_saga_can_only_be_acknowledged(how: Any, change
     decide(attention.ignore, one)
 
 
+@pytest.mark.parametrize("elsewhere", [{"current_step": "train"}, {"position": 1}, {"position": 9}])
+def test_a_step_that_no_longer_exists_is_left_to_a_person(elsewhere: dict[str, Any]) -> None:
+    one, other = begin_one(), begin_one()
+    take_off()
+    change(one, **elsewhere)
+    SagaInstance.objects.update(in_flight=False, due_at=database_now())
+    log = len(world.log)
+    drive()
+    assert (saga(one).status, saga(other).status) == (Status.NEEDS_ATTENTION, Status.COMPLETED)
+    assert saga(one).attention.startswith("'book_trip' version 1 has no step ")
+    assert [what for what, of in world.log[log:] if of == one] == ["workspace:open", "workspace:moved"]
+    assert history(one)[-1].endswith(" PARKED")
+
+
 # --- retry ------------------------------------------------------------------------------------------------------------
 
 

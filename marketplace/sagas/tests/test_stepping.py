@@ -120,7 +120,7 @@ def test_sagas_claimed_at_different_steps_meet_at_the_next_call() -> None:
         )
 
     ahead, _ = begin(Meeting, times=2)
-    change(ahead, position=1)
+    change(ahead, position=1, current_step="late")
     take_off()
     assert groups == [("early", 1), ("late", 2)]
 
