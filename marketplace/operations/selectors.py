@@ -217,7 +217,7 @@ _PARKED_FIRST: Final = Case(When(status=Status.NEEDS_ATTENTION, then=0), default
 def needs_attention(*, limit: int, now: datetime) -> list[Attention]:
     """Return the stuck sagas: parked ones first, the longest-standing first. Two queries."""
     sagas = list(SagaInstance.objects.filter(stuck()).order_by(_PARKED_FIRST, "started_at")[:limit])
-    orders = {row.saga_id: row for row in Order.objects.filter(saga_id__in=[saga.id for saga in sagas])}
+    orders = Order.objects.in_bulk([saga.subject_id for saga in sagas])
     return [
         Attention(
             saga_id=saga.id,
@@ -226,8 +226,8 @@ def needs_attention(*, limit: int, now: datetime) -> list[Attention]:
             why=saga.attention or of_saga(saga, last_message="", now=now).headline,
             started_at=saga.started_at,
             updated_at=saga.updated_at,
-            order_id=orders[saga.id].id if saga.id in orders else None,
-            order_number=orders[saga.id].number if saga.id in orders else "",
+            order_id=saga.subject_id if saga.subject_id in orders else None,
+            order_number=orders[saga.subject_id].number if saga.subject_id in orders else "",
         )
         for saga in sagas
     ]

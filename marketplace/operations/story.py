@@ -101,8 +101,8 @@ def payment_pages(reference_id: UUID) -> list[PaymentPage]:
 
 
 def order_page(row: Order, *, now: datetime) -> OrderPage:
-    """Gather everything about an order that is loaded already."""
-    saga = saga_page(row.saga_id, now=now)
+    """Gather everything about an order that is loaded already; its saga is the one that came last."""
+    saga = saga_page(row.reversal_id or row.saga_id, now=now)
     payments = payment_pages(row.id)
     holds = inventory.holds_of(row.id)
     events = outbox.events_of(subject_id=row.id)

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from marketplace.kernel.clock import database_now
+from marketplace.operations.selectors import needs_attention
 from marketplace.outbox.models import OutboxEvent
 from marketplace.sagas.models import SagaInstance
 from orders import services
@@ -247,3 +248,18 @@ def test_a_longer_story_asks_no_more(shop, staff, django_assert_num_queries, nam
     }[name]
     with django_assert_num_queries(queries):
         assert staff.get(reverse(f"admin:{name}", args=[key])).status_code == 200
+
+
+def test_a_reversal_that_is_stuck_is_what_the_orders_page_and_the_dashboard_tell(shop, staff):
+    order = shop.bought("laptop-1")
+    services.cancel(order.id, actor="user-1", now=database_now())
+    reversal = SagaInstance.objects.get(subject_id=order.id, name="reverse_order")
+    SagaInstance.objects.filter(pk=reversal.pk).update(status="NEEDS_ATTENTION", due_at=None, attention="No answer.")
+
+    text = read(staff, "orders_order_change", order.id)
+
+    assert "a person has to decide" in text
+    assert "No answer." in text
+    in_order(text, str(order.saga_id), "Reversal", str(reversal.id))
+    [stuck] = needs_attention(limit=5, now=database_now())
+    assert (stuck.saga_id, stuck.order_id, stuck.order_number) == (reversal.id, order.id, order.number)
