@@ -109,7 +109,8 @@ def has_been(step: str, *, status: str, undoing: bool) -> str:
     """Say what became of one attempt at `step`; `status` is that of its line in the saga's history."""
     words = words_for(step)
     if undoing:
-        return (words.undone or "Undone") if status == "DONE" else "Undoing didn’t work yet; we don’t give up"
+        done = status in ("DONE", "RESOLVED")
+        return (words.undone or "Undone") if done else "Undoing didn’t work yet; we don’t give up"
     sentences = {
         "DONE": words.done,
         "REFUSED": words.refused or f"{_name(step)}: refused",
