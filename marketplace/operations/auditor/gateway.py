@@ -30,17 +30,19 @@ def differences(*, pause: Callable[[float], None] = time.sleep) -> tuple[list[Fi
     `GatewayUnavailable`.
     """
     candidates, count = _look()
+    at_work: set[UUID] = set()
     for _ in range(MOST_LOOKS - 1):
         if not candidates:
             break
         pause(PAUSE_SECONDS)
+        at_work = _at_work(candidates.values())  # asked before the look: who ends during it may be why they differ
         again, count = _look()
         seen_twice = {key: one for key, one in again.items() if candidates.get(key) == one}
         moving = {key: one for key, one in again.items() if key in candidates and key not in seen_twice}
         candidates = {**seen_twice, **moving}
         if not moving:
             break
-    believed = _without_explanation(list(candidates.values()))
+    believed = [one for one in candidates.values() if not (one.unsettled and one.reference_id in at_work)]
     numbers = _numbers({one.reference_id for one in believed if one.reference_id})
     return [_finding(one, numbers) for one in believed], count
 
@@ -51,11 +53,10 @@ def _look() -> tuple[_Looked, int]:
     return {(one.kind, one.key): one for one in ledger_discrepancies(charges)}, len(charges)
 
 
-def _without_explanation(found: list[Discrepancy]) -> list[Discrepancy]:
-    """Leave out calls without an answer whose saga is still finding out, or waits in NEEDS_ATTENTION for a person."""
+def _at_work(found: Collection[Discrepancy]) -> set[UUID]:
+    """Of calls without an answer: the orders whose saga is finding out, or waits in NEEDS_ATTENTION for a person."""
     open_ones = [one.reference_id for one in found if one.unsettled and one.reference_id is not None]
-    explained = sagas.live_subjects(open_ones) if open_ones else set()
-    return [one for one in found if not (one.unsettled and one.reference_id in explained)]
+    return sagas.live_subjects(open_ones) if open_ones else set()
 
 
 def _numbers(order_ids: Collection[UUID]) -> dict[UUID, str]:
