@@ -5,6 +5,7 @@ of any, and recorded in the next. The two undos go by the key of what they undo 
 was lost, and do nothing where nothing happened.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,7 +38,7 @@ def choose_method(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outco
     return [Done(message="The buyer pays.") for _ in tickets]
 
 
-class _Operation:
+class _Operation(ABC):
     """What the calls have in common."""
 
     name = ""
@@ -81,11 +82,13 @@ class _Operation:
         why = reply.message or reply.code or "The gateway did not answer."
         return Retry(why) if reply.nothing_happened else Unknown(why)
 
+    @abstractmethod
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        raise NotImplementedError
+        """What it means for the order that the gateway has done it."""
 
+    @abstractmethod
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        raise NotImplementedError
+        """What it means for the order that the gateway has said no."""
 
 
 class _Authorize(_Operation):
