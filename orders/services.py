@@ -166,8 +166,8 @@ def pay(order_id: UUID, *, method: str, now: datetime) -> OrderView:
     wait for a payment, or does so no longer.
     """
     view = selectors.order(order_id)
-    if view.payment_method == method:
-        return view  # pressed twice, or it came with the method: the saga is at it, or was
+    if view.payment_method == method and view.status not in (Status.FAILED, Status.CANCELLED):
+        return view  # pressed twice, or it came with the method: the saga is at it, or has done it
     if view.status not in (Status.CREATED, Status.RESERVED) or view.payment_method:
         raise NotPayable(status=view.status)
     if view.reserved_until is not None and view.reserved_until <= now:

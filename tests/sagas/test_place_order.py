@@ -180,12 +180,13 @@ def test_reserving_first_and_paying_later(shop):
     assert shop.money(order) == [("AUTHORIZE", 1000), ("CAPTURE", 1000)]
 
 
-def test_paying_a_finished_order_is_refused(shop):
+@pytest.mark.parametrize("method", ["tok_visa", "tok_declined"])
+def test_paying_a_finished_order_is_refused(shop, method):
     shop.stocked("laptop", 1)
     order = shop.bought("laptop", token="tok_declined")
 
     with pytest.raises(NotPayable):
-        services.pay(order.id, method="tok_visa", now=database_now())
+        services.pay(order.id, method=method, now=database_now())
 
     assert shop.money(order) == []
 
