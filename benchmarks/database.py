@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
@@ -32,6 +32,22 @@ def own() -> Iterator[str]:
 def named(name: str, url: str) -> str:
     """Return `url` with another database of the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def folder_beside(url: str) -> str:
+    """Return `url` in the form that SQLAlchemy takes too: a socket's folder not as the host but as `?host=/path`.
+
+    libpq understands both; SQLAlchemy does not undo the quoting of a host, and looks it up as a name.
+    """
+    parts = urlsplit(url)
+    credentials, _, address = parts.netloc.rpartition("@")
+    folder, _, port = address.partition(":")
+    if not unquote(folder).startswith("/"):
+        return url
+    options = {"host": unquote(folder)} | ({"port": port} if port else {})
+    query = "&".join(filter(None, [parts.query, urlencode(options, quote_via=quote)]))
+    owner = f"{credentials}@" if credentials else ""
+    return f"{parts.scheme}://{owner}{parts.path}?{query}"
 
 
 def durable(url: str) -> str:
