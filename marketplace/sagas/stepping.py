@@ -5,7 +5,6 @@ lets pass join the group at the next step, in the same transaction, until each h
 made inside a transaction), to a wait, to another machine's queue, or to its end. A single saga is a group of one.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,15 +13,16 @@ from typing import Any, cast
 from django.conf import settings
 from django.utils.functional import cached_property
 
-from marketplace.sagas import rows
-from marketplace.sagas.definition import Call, Node, RetryPolicy, Saga, Step, Wait, Workspace
-from marketplace.sagas.models import TERMINAL, Direction, Result, Status
-from marketplace.sagas.outcomes import Done, Outcome, Parked, Ready, Refused, Retry, Unknown
+from marketplace.sagas import rows, stops
+from marketplace.sagas.course import Course
+from marketplace.sagas.definition import Call, Node, Saga, Step, Wait, Workspace
+from marketplace.sagas.models import Result, Status
+from marketplace.sagas.outcomes import Done, Outcome, Ready, Retry, Unknown
 from marketplace.sagas.rows import Run
-from marketplace.sagas.ticket import Cause, Ticket
+from marketplace.sagas.standing import CLOSING, lacks, node_of, past_pivot, saga_of
+from marketplace.sagas.ticket import Ticket
 
-CLOSING = -1  # the position of a saga whose steps are all undone
-LOST_WORKERS = 10  # attempts that died with their worker are made again this often beyond the policy
+__all__ = ["CLOSING", "Flight", "Pass"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +39,17 @@ class Flight:
         return remote.send(self.request)
 
 
-class Pass:
+class Pass(Course):
     """The moves of one transaction. `claimed` or `answered` once, then `write`."""
 
     def __init__(self, *, now: datetime, queues: frozenset[str]) -> None:
-        self.now = now
+        super().__init__(now=now)
         self.flights: list[Flight] = []
         self.bells: set[str] = set()  # queues of other workers that now have something due
         self._queues = queues
-        self._begun = time.perf_counter()
         self._runs: list[Run] = []
         self._order: dict[Any, int] = {}
         self._frontier: dict[tuple[bool, int, type[Saga]], list[Run]] = {}
-        self._history: list[tuple[Any, ...]] = []
-        self._workspaces: dict[type[Workspace], Workspace] = {}
 
     # --- the two ways in ----------------------------------------------------------------------------------------------
 
@@ -74,9 +71,9 @@ class Pass:
         """Record what the calls in flight of `runs` have answered (by saga id), then move on like `claimed`."""
         groups: dict[tuple[bool, int, type[Saga]], list[Run]] = {}
         for run in self._take(runs):
-            groups.setdefault(self._key(run), []).append(run)
+            groups.setdefault(_key(run), []).append(run)
         for group in groups.values():
-            node = cast(Call, self._node(group[0]))
+            node = cast(Call, node_of(group[0]))
             tickets = self._tickets(group, node, attempts_before=1)
             remote = node.undo if group[0].undoing and node.undo else node.do
             outcomes = remote.record(tickets, [replies[ticket.id] for ticket in tickets], now=self.now)
@@ -90,8 +87,8 @@ class Pass:
         for workspace in self._workspaces.values():
             workspace.close(now=self.now)
         for run in self._runs:
-            self._answer_signals(run)
-        rows.save_history(self._history)
+            stops.answer(run)
+        self._journal.write()
         rows.save_signals(self._runs, now=self.now)
         rows.save(self._runs, now=self.now)
 
@@ -108,29 +105,20 @@ class Pass:
         for kind, tickets in opened.items():
             self._workspaces.setdefault(kind, kind()).open(tickets, now=self.now)
         known = [run for run in runs if not self._stranded(run)]
-        rows.read_signals(known)
-        for run in known:
-            saga = cast(type[Saga], run.saga)
-            run.stop = next((signal for signal in run.inbox if signal.name in saga.stops), None)
+        stops.read(known)
         return known
 
     def _stranded(self, run: Run) -> bool:
-        why = _lacks(run)
+        why = lacks(run)
         if why:
-            self._note(run, run.current_step, Result.PARKED, why, started_at=run.step_started_at)
+            self._journal.note(run, run.current_step, Result.PARKED, why, started_at=run.step_started_at)
             self._park(run, why)
         return bool(why)
 
-    def _key(self, run: Run) -> tuple[bool, int, type[Saga]]:
-        return run.undoing, run.position, cast(type[Saga], run.saga)
-
-    def _node(self, run: Run) -> Node:
-        return cast(type[Saga], run.saga).steps[run.position]
-
     def _place(self, run: Run) -> None:
         """Let `run` join the group at its position, unless it is to be stopped first or belongs to other workers."""
-        saga = cast(type[Saga], run.saga)
-        if self._may_stop(run):
+        saga = saga_of(run)
+        if stops.may_stop(run):
             self._stop(run)
             return
         if run.position != CLOSING:
@@ -141,7 +129,7 @@ class Pass:
                 run.due_at = self.now
                 self.bells.add(node.queue)
                 return
-        self._frontier.setdefault(self._key(run), []).append(run)
+        self._frontier.setdefault(_key(run), []).append(run)
 
     def _advance(self) -> None:
         """Run group after group: forward from the first step on, then undoing from the last one back."""
@@ -164,7 +152,7 @@ class Pass:
     # --- the kinds of step --------------------------------------------------------------------------------------------
 
     def _handle(self, group: list[Run], node: Step, handler: Callable[..., Sequence[Outcome]]) -> None:
-        started_at = self._clock()
+        started_at = self._journal.clock()
         outcomes = handler(self._tickets(group, node), now=self.now)
         for run, outcome in self._pair(group, outcomes):
             run.attempt += 1
@@ -172,7 +160,7 @@ class Pass:
 
     def _call(self, group: list[Run], node: Call) -> None:
         remote = node.undo if group[0].undoing and node.undo else node.do
-        started_at = self._clock()
+        started_at = self._journal.clock()
         answers = remote.prepare(self._tickets(group, node), now=self.now)
         for run, answer in self._pair(group, answers):
             run.attempt += 1
@@ -194,7 +182,7 @@ class Pass:
                     self._forward(run)
                     continue
                 run.wait_until = node.until(run.ticket)
-                run.step_started_at = self._clock()
+                run.step_started_at = self._journal.clock()
             until = run.wait_until
             signal = next((s for s in run.inbox if s.name == node.listens_to and not s.disposition), None)
             if signal is not None and signal.received_at <= until:
@@ -218,8 +206,8 @@ class Pass:
 
     def _expire(self, run: Run, node: Wait) -> None:
         """The time to wait is over: leave by the wait's exit, or to a person where there is no way back."""
-        self._note(run, node.name, Result.EXPIRED, node.otherwise.message, started_at=run.step_started_at)
-        if self._past_pivot(run):
+        self._journal.note(run, node.name, Result.EXPIRED, node.otherwise.message, started_at=run.step_started_at)
+        if past_pivot(run):
             run.wait_until = None  # who lets it go on lets it wait anew
             self._park(run, f"{node.name} ran out past the pivot: {node.otherwise.message or node.otherwise.code}")
         else:
@@ -236,159 +224,6 @@ class Pass:
             else:
                 self._park(run, f"everything is undone, but closing it failed: {_why(outcome)}")
 
-    # --- what becomes of a saga ---------------------------------------------------------------------------------------
-
-    def _apply(self, run: Run, node: Node, outcome: Outcome, *, started_at: datetime | None) -> None:
-        match outcome:
-            case Done(data, message):
-                self._note(run, node.name, Result.DONE, message, started_at=started_at)
-                run.ticket.context.update(data)
-                if run.undoing:
-                    run.undone += 1
-                    self._undo_from(run, run.position - 1, run.ticket.cause)
-                else:
-                    self._forward(run)
-            case Refused(code, message, data):
-                self._note(run, node.name, Result.REFUSED, message or code, started_at=started_at)
-                if run.undoing:
-                    self._park(run, self._remains(run, node, message or code))
-                elif self._past_pivot(run):
-                    self._park(run, f"{node.name} was refused past the pivot: {message or code}")
-                else:
-                    self._undo_from(run, run.position - 1, Cause("failed", code, message, dict(data)))
-            case Parked(why):
-                self._note(run, node.name, Result.PARKED, why, started_at=started_at)
-                self._park(run, self._remains(run, node, why) if run.undoing else why)
-            case Retry(why) | Unknown(why):
-                result = Result.UNKNOWN if isinstance(outcome, Unknown) else Result.RETRY
-                self._note(run, node.name, result, why, started_at=started_at)
-                self._again(run, cast(Step | Call, node), why, after=getattr(outcome, "after", None))
-            case unforeseen:
-                raise TypeError(f"{node.name} answered {unforeseen!r}, which is no outcome")
-
-    def _forward(self, run: Run) -> None:
-        saga = cast(type[Saga], run.saga)
-        if run.wait_until is not None and run.step_started_at is not None and run.deadline_at is not None:
-            run.deadline_at += self.now - run.step_started_at  # time spent waiting for a person does not count
-        self._reset(run)
-        run.position += 1
-        if run.position == len(saga.steps):
-            self._finish(run, Status.COMPLETED)
-        else:
-            self._place(run)
-
-    def _undo_from(self, run: Run, position: int, cause: Cause | None) -> None:
-        """Go back to the nearest step at or before `position` that can be undone, or to the end."""
-        saga = cast(type[Saga], run.saga)
-        self._reset(run)
-        run.undoing = True
-        run.ticket.cause = cause
-        while position > CLOSING and getattr(saga.steps[position], "undo", None) is None:
-            position -= 1
-        run.position = position
-        if position != CLOSING and run.status != Status.COMPENSATING:
-            self._move(run, Status.COMPENSATING)
-        self._place(run)
-
-    def _past_pivot(self, run: Run) -> bool:
-        return run.position > cast(type[Saga], run.saga).pivot()
-
-    def _may_stop(self, run: Run) -> bool:
-        """Whether a stop has come that can act now.
-
-        Up to the pivot it can; but a pivot that was called already may have happened, and nobody can undo it: there it
-        waits until somebody knows.
-        """
-        if run.stop is None or run.undoing or self._past_pivot(run):
-            return False
-        node = self._node(run)
-        return not (node.pivot and isinstance(node, Call) and run.attempt)
-
-    def _stop(self, run: Run) -> None:
-        """A signal stops the saga here, between two steps (or between two attempts at one)."""
-        saga = cast(type[Saga], run.saga)
-        signal = run.stop
-        if signal is None:
-            return
-        signal.disposition = "STOPPED"
-        run.stop = None
-        cause = saga.stops[signal.name].cause(signal.payload)
-        node = saga.steps[run.position]
-        self._note(run, node.name, Result.STOPPED, cause.message or cause.code, started_at=run.step_started_at)
-        # A step that was tried already may have had its effect: its undo covers it.
-        self._undo_from(run, run.position if run.attempt else run.position - 1, cause)
-
-    def _again(self, run: Run, node: Step | Call, why: str, *, after: timedelta | None) -> None:
-        policy: RetryPolicy = node.undo_retry if run.undoing else node.retry
-        if self._may_stop(run):
-            self._stop(run)
-            return
-        tried = run.attempt - run.forgiven
-        pause = policy.pause(tried) if after is None else after
-        out_of_time = not run.undoing and run.deadline_at is not None and self.now + pause > run.deadline_at
-        if tried < policy.most and not out_of_time:
-            run.due_at = self.now + pause
-            run.step_started_at = None
-        elif run.undoing:
-            self._park(run, self._remains(run, node, why))
-        elif policy.spent == "park" or self._past_pivot(run):
-            self._park(run, f"{node.name} was tried {run.attempt} times: {why}")
-        else:
-            self._undo_from(run, run.position, Cause("failed", policy.code, policy.message or why))
-
-    def _lost(self, run: Run) -> None:
-        """The worker that made the call is gone, and its answer with it: ask again with the same key."""
-        node = cast(Call, self._node(run))
-        run.in_flight = False
-        why = "The worker was lost before the answer was written down; asking again."
-        self._note(run, node.name, Result.UNKNOWN, why, started_at=run.step_started_at)
-        policy = node.undo_retry if run.undoing else node.retry
-        if run.attempt - run.forgiven < policy.most + LOST_WORKERS:
-            self._place(run)
-        else:
-            self._again(run, node, why, after=None)
-
-    def _finish(self, run: Run, status: Status) -> None:
-        self._reset(run)
-        run.current_step = ""
-        run.completed_at = self.now
-        self._move(run, status)
-
-    def _park(self, run: Run, why: str) -> None:
-        run.due_at = None
-        run.in_flight = False
-        run.attention = why
-        self._move(run, Status.NEEDS_ATTENTION)
-
-    def _move(self, run: Run, status: Status) -> None:
-        run.status = status
-        if run.saga is not None:
-            self._workspaces[run.saga.workspace].moved(run.ticket, status, now=self.now)
-
-    def _reset(self, run: Run) -> None:
-        run.attempt = 0
-        run.forgiven = 0
-        run.due_at = None
-        run.wait_until = None
-        run.step_started_at = None
-        run.attention = ""
-
-    def _remains(self, run: Run, node: Node, why: str) -> str:
-        """What a person needs to know of a compensation that can't go on."""
-        steps = cast(type[Saga], run.saga).steps[: run.position + 1]
-        left = [step.name for step in reversed(steps) if getattr(step, "undo", None) is not None]
-        return f"Undoing {node.name} did not succeed: {why} Still to be undone: {', '.join(left)}."
-
-    def _answer_signals(self, run: Run) -> None:
-        """A signal that can't have any effect any more is told so; one that may still be waited for stays."""
-        if run.status in TERMINAL or run.undoing:
-            for signal in run.inbox:
-                signal.disposition = signal.disposition or "TOO_LATE"
-        elif run.saga is not None and self._past_pivot(run):
-            for signal in run.inbox:
-                if signal.name in run.saga.stops:
-                    signal.disposition = signal.disposition or "TOO_LATE"
-
     # --- small things -------------------------------------------------------------------------------------------------
 
     def _tickets(self, group: list[Run], node: Node, *, attempts_before: int = 0) -> list[Ticket]:
@@ -404,43 +239,14 @@ class Pass:
             raise ValueError(f"a handler answered {len(answers)} outcomes for {len(group)} tickets")
         return list(zip(group, answers, strict=True))
 
-    def _clock(self) -> datetime:
-        """The database's time, carried on by this process's steady clock."""
-        return self.now + timedelta(seconds=time.perf_counter() - self._begun)
-
     @cached_property
     def _lease(self) -> timedelta:
         return timedelta(seconds=settings.SAGA_LEASE_SECONDS)
 
-    def _note(self, run: Run, step: str, result: Result, message: str, *, started_at: datetime | None) -> None:
-        finished_at = self._clock()
-        started_at = started_at or finished_at
-        self._history.append(
-            (
-                run.ticket.id,
-                step,
-                Direction.COMPENSATING if run.undoing else Direction.FORWARD,
-                result,
-                max(run.attempt, 1),
-                message,
-                "",
-                started_at,
-                finished_at,
-                max(0, round((finished_at - started_at).total_seconds() * 1000)),
-            )
-        )
 
-
-def _lacks(run: Run) -> str:
-    """What of the saga's definition is not here, empty where it can go on: its position must mean the same step."""
-    if run.saga is None:
-        return f"there is no definition {run.name!r} version {run.version} here"
-    if run.position == CLOSING:
-        return ""
-    steps = run.saga.steps
-    if run.position < len(steps) and steps[run.position].name == run.current_step:
-        return ""
-    return f"{run.name!r} version {run.version} has no step {run.current_step!r} here as its step {run.position + 1}"
+def _key(run: Run) -> tuple[bool, int, type[Saga]]:
+    """What sagas that move together have in common."""
+    return run.undoing, run.position, saga_of(run)
 
 
 def _why(outcome: Any) -> str:

@@ -9,10 +9,10 @@ from django.db.models import F
 
 from marketplace.kernel.clock import database_now
 from marketplace.sagas import services
+from marketplace.sagas.course import LOST_WORKERS
 from marketplace.sagas.definition import Call, RetryPolicy, Saga, Step
 from marketplace.sagas.models import SagaHistory, SagaInstance, Status
 from marketplace.sagas.outcomes import Done, Parked, Refused, Retry, Unknown, each
-from marketplace.sagas.stepping import LOST_WORKERS
 from marketplace.sagas.tests.driving import (
     QUEUES,
     begin,

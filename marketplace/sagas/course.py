@@ -1,0 +1,149 @@
+"""What becomes of a saga after an outcome, a stop or a lost worker: on, back, again, to a person, or to its end."""
+
+from datetime import datetime, timedelta
+from typing import cast
+
+from marketplace.sagas import stops
+from marketplace.sagas.definition import Call, Node, RetryPolicy, Step, Workspace
+from marketplace.sagas.journal import Journal
+from marketplace.sagas.models import Result, Status
+from marketplace.sagas.outcomes import Done, Outcome, Parked, Refused, Retry, Unknown
+from marketplace.sagas.rows import Run
+from marketplace.sagas.standing import CLOSING, node_of, past_pivot, remains, saga_of
+from marketplace.sagas.ticket import Cause
+
+LOST_WORKERS = 10  # attempts that died with their worker are made again this often beyond the policy
+
+
+class Course:
+    """The rules of one transaction for each saga in it. Where a saga comes to stand next, `_place` takes it up."""
+
+    def __init__(self, *, now: datetime) -> None:
+        self.now = now
+        self._journal = Journal(now)
+        self._workspaces: dict[type[Workspace], Workspace] = {}
+
+    def _place(self, run: Run) -> None:
+        """Take up `run` where it stands now."""
+        raise NotImplementedError
+
+    def _apply(self, run: Run, node: Node, outcome: Outcome, *, started_at: datetime | None) -> None:
+        match outcome:
+            case Done(data, message):
+                self._journal.note(run, node.name, Result.DONE, message, started_at=started_at)
+                run.ticket.context.update(data)
+                if run.undoing:
+                    run.undone += 1
+                    self._undo_from(run, run.position - 1, run.ticket.cause)
+                else:
+                    self._forward(run)
+            case Refused(code, message, data):
+                self._journal.note(run, node.name, Result.REFUSED, message or code, started_at=started_at)
+                if run.undoing:
+                    self._park(run, remains(run, node, message or code))
+                elif past_pivot(run):
+                    self._park(run, f"{node.name} was refused past the pivot: {message or code}")
+                else:
+                    self._undo_from(run, run.position - 1, Cause("failed", code, message, dict(data)))
+            case Parked(why):
+                self._journal.note(run, node.name, Result.PARKED, why, started_at=started_at)
+                self._park(run, remains(run, node, why) if run.undoing else why)
+            case Retry(why) | Unknown(why):
+                result = Result.UNKNOWN if isinstance(outcome, Unknown) else Result.RETRY
+                self._journal.note(run, node.name, result, why, started_at=started_at)
+                self._again(run, cast(Step | Call, node), why, after=getattr(outcome, "after", None))
+            case unforeseen:
+                raise TypeError(f"{node.name} answered {unforeseen!r}, which is no outcome")
+
+    def _forward(self, run: Run) -> None:
+        saga = saga_of(run)
+        if run.wait_until is not None and run.step_started_at is not None and run.deadline_at is not None:
+            run.deadline_at += self.now - run.step_started_at  # time spent waiting for a person does not count
+        self._reset(run)
+        run.position += 1
+        if run.position == len(saga.steps):
+            self._finish(run, Status.COMPLETED)
+        else:
+            self._place(run)
+
+    def _undo_from(self, run: Run, position: int, cause: Cause | None) -> None:
+        """Go back to the nearest step at or before `position` that can be undone, or to the end."""
+        saga = saga_of(run)
+        self._reset(run)
+        run.undoing = True
+        run.ticket.cause = cause
+        while position > CLOSING and getattr(saga.steps[position], "undo", None) is None:
+            position -= 1
+        run.position = position
+        if position != CLOSING and run.status != Status.COMPENSATING:
+            self._move(run, Status.COMPENSATING)
+        self._place(run)
+
+    def _stop(self, run: Run) -> None:
+        """A signal stops the saga here, between two steps (or between two attempts at one)."""
+        saga = saga_of(run)
+        signal = run.stop
+        if signal is None:
+            return
+        signal.disposition = "STOPPED"
+        run.stop = None
+        cause = saga.stops[signal.name].cause(signal.payload)
+        node = saga.steps[run.position]
+        self._journal.note(run, node.name, Result.STOPPED, cause.message or cause.code, started_at=run.step_started_at)
+        # A step that was tried already may have had its effect: its undo covers it.
+        self._undo_from(run, run.position if run.attempt else run.position - 1, cause)
+
+    def _again(self, run: Run, node: Step | Call, why: str, *, after: timedelta | None) -> None:
+        policy: RetryPolicy = node.undo_retry if run.undoing else node.retry
+        if stops.may_stop(run):
+            self._stop(run)
+            return
+        tried = run.attempt - run.forgiven
+        pause = policy.pause(tried) if after is None else after
+        out_of_time = not run.undoing and run.deadline_at is not None and self.now + pause > run.deadline_at
+        if tried < policy.most and not out_of_time:
+            run.due_at = self.now + pause
+            run.step_started_at = None
+        elif run.undoing:
+            self._park(run, remains(run, node, why))
+        elif policy.spent == "park" or past_pivot(run):
+            self._park(run, f"{node.name} was tried {run.attempt} times: {why}")
+        else:
+            self._undo_from(run, run.position, Cause("failed", policy.code, policy.message or why))
+
+    def _lost(self, run: Run) -> None:
+        """The worker that made the call is gone, and its answer with it: ask again with the same key."""
+        node = cast(Call, node_of(run))
+        run.in_flight = False
+        why = "The worker was lost before the answer was written down; asking again."
+        self._journal.note(run, node.name, Result.UNKNOWN, why, started_at=run.step_started_at)
+        policy = node.undo_retry if run.undoing else node.retry
+        if run.attempt - run.forgiven < policy.most + LOST_WORKERS:
+            self._place(run)
+        else:
+            self._again(run, node, why, after=None)
+
+    def _finish(self, run: Run, status: Status) -> None:
+        self._reset(run)
+        run.current_step = ""
+        run.completed_at = self.now
+        self._move(run, status)
+
+    def _park(self, run: Run, why: str) -> None:
+        run.due_at = None
+        run.in_flight = False
+        run.attention = why
+        self._move(run, Status.NEEDS_ATTENTION)
+
+    def _move(self, run: Run, status: Status) -> None:
+        run.status = status
+        if run.saga is not None:
+            self._workspaces[run.saga.workspace].moved(run.ticket, status, now=self.now)
+
+    def _reset(self, run: Run) -> None:
+        run.attempt = 0
+        run.forgiven = 0
+        run.due_at = None
+        run.wait_until = None
+        run.step_started_at = None
+        run.attention = ""

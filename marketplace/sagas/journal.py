@@ -1,0 +1,45 @@
+"""What happens in one transaction, on record: every finished attempt, with its times."""
+
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+from marketplace.sagas import rows
+from marketplace.sagas.models import Direction, Result
+from marketplace.sagas.rows import Run
+
+
+class Journal:
+    """The history of one transaction, begun at `now` (the database's time)."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._begun = time.perf_counter()
+        self._history: list[tuple[Any, ...]] = []
+
+    def clock(self) -> datetime:
+        """The database's time, carried on by this process's steady clock."""
+        return self._now + timedelta(seconds=time.perf_counter() - self._begun)
+
+    def note(self, run: Run, step: str, result: Result, message: str, *, started_at: datetime | None) -> None:
+        """Note that an attempt at `step` has just ended so; `started_at` None: it took no time."""
+        finished_at = self.clock()
+        started_at = started_at or finished_at
+        self._history.append(
+            (
+                run.ticket.id,
+                step,
+                Direction.COMPENSATING if run.undoing else Direction.FORWARD,
+                result,
+                max(run.attempt, 1),
+                message,
+                "",
+                started_at,
+                finished_at,
+                max(0, round((finished_at - started_at).total_seconds() * 1000)),
+            )
+        )
+
+    def write(self) -> None:
+        """Append it all to the sagas' history, in order."""
+        rows.save_history(self._history)

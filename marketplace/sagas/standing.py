@@ -1,0 +1,42 @@
+"""Where a saga stands in its definition, and what that means for it."""
+
+from typing import cast
+
+from marketplace.sagas.definition import Node, Saga
+from marketplace.sagas.rows import Run
+
+CLOSING = -1  # the position of a saga whose steps are all undone
+
+
+def saga_of(run: Run) -> type[Saga]:
+    """The definition of `run`, which must be known here."""
+    return cast(type[Saga], run.saga)
+
+
+def node_of(run: Run) -> Node:
+    """The step at which `run` stands; there is none at `CLOSING`."""
+    return saga_of(run).steps[run.position]
+
+
+def past_pivot(run: Run) -> bool:
+    """Whether there is only a way forward."""
+    return run.position > saga_of(run).pivot()
+
+
+def lacks(run: Run) -> str:
+    """What of the saga's definition is not here, empty where it can go on: its position must mean the same step."""
+    if run.saga is None:
+        return f"there is no definition {run.name!r} version {run.version} here"
+    if run.position == CLOSING:
+        return ""
+    steps = run.saga.steps
+    if run.position < len(steps) and steps[run.position].name == run.current_step:
+        return ""
+    return f"{run.name!r} version {run.version} has no step {run.current_step!r} here as its step {run.position + 1}"
+
+
+def remains(run: Run, node: Node, why: str) -> str:
+    """What a person needs to know of a compensation that can't go on."""
+    steps = saga_of(run).steps[: run.position + 1]
+    left = [step.name for step in reversed(steps) if getattr(step, "undo", None) is not None]
+    return f"Undoing {node.name} did not succeed: {why} Still to be undone: {', '.join(left)}."
