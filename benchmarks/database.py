@@ -8,30 +8,34 @@ from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-NAME = "marketplace_benchmark"
-
 
 @contextmanager
 def own() -> Iterator[str]:
-    """Make the database, name it in DATABASE_URL, and drop it in the end."""
+    """Make the database `…_benchmark`, name it in DATABASE_URL, and drop it in the end."""
     given = os.environ["DATABASE_URL"]
-    url = named(NAME, given)
+    url = beside(given, "benchmark")
+    name = name_in(url)
     with psycopg.connect(given, autocommit=True) as server:
-        _drop(server, NAME)
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+        _drop(server, name)
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     os.environ["DATABASE_URL"] = url
     try:
         yield url
     finally:
         os.environ["DATABASE_URL"] = given
         with psycopg.connect(given, autocommit=True) as server:
-            for name in (NAME, f"{NAME}_dbos"):
-                _drop(server, name)
+            for used in (name, name_in(beside(url, "dbos"))):
+                _drop(server, used)
 
 
-def named(name: str, url: str) -> str:
-    """Return `url` with another database of the same server."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+def name_in(url: str) -> str:
+    """Return the name of the database that `url` means."""
+    return unquote(urlsplit(url).path.lstrip("/")) or "marketplace"
+
+
+def beside(url: str, what: str) -> str:
+    """Return `url` with another database of the same server: the one of that name with `_what` after it."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{quote(name_in(url))}_{what}"))
 
 
 def folder_beside(url: str) -> str:

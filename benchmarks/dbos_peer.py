@@ -19,7 +19,7 @@ from uuid import uuid4
 from psycopg_pool import ConnectionPool
 
 from benchmarks import minimal
-from benchmarks.database import NAME, folder_beside, named
+from benchmarks.database import beside, folder_beside
 from benchmarks.report import Figure
 
 PROCESSES, THREADS = 2, 8
@@ -69,7 +69,7 @@ def _define(url: str) -> tuple[Any, Callable[[int], None]]:
     DBOS(
         config={
             "name": "benchmark",
-            "system_database_url": folder_beside(named(f"{NAME}_dbos", url)),
+            "system_database_url": folder_beside(beside(url, "dbos")),
             "log_level": "ERROR",
             "executor_id": str(uuid4()),
             "db_engine_kwargs": {"pool_size": THREADS + 8, "max_overflow": 0, "pool_pre_ping": False},
