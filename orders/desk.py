@@ -58,6 +58,10 @@ class OpenOrder:
         getattr(self.order, trigger)(**arguments)
         self.timeline.append((before, self.order.status, who, why))
 
+    def note(self, why: str, *, who: str = SAGA) -> None:
+        """Put onto the timeline what happened to the order without changing its status."""
+        self.timeline.append((self.order.status, self.order.status, who, why))
+
     def tell(self, event_type: str, **data: Any) -> None:
         """Publish `event_type` about this order, after those already told."""
         self.events.append(events.about(self.order, event_type, data, saga_id=self.saga_id))

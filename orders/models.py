@@ -132,7 +132,10 @@ class OrderLine(models.Model):
 
 
 class TimelineEntry(models.Model):
-    """One change of an order's status: who, when, why. Append-only."""
+    """One change of an order's status: who, when, why. Append-only.
+
+    From a status to the same: something that the story needs, such as money that came back, and no change.
+    """
 
     id = models.BigAutoField(primary_key=True)
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="timeline")

@@ -63,7 +63,7 @@ class OrderView:
 
 @dataclass(frozen=True, slots=True)
 class TimelineView:
-    """One change of status."""
+    """One change of status, or something that happened without one (from a status to the same)."""
 
     from_status: str
     to_status: str
@@ -156,7 +156,10 @@ def orders(*, window: Window, user_id: str | None = None, status: str | None = N
 
 
 def timeline(order_id: UUID) -> list[TimelineView]:
-    """Return every change of an order's status, the first one first; raises `UnknownOrder`."""
+    """Return every change of an order's status and what happened between them, the first one first.
+
+    Raises `UnknownOrder`.
+    """
     row = Order.objects.filter(pk=order_id).first()
     if row is None:
         raise UnknownOrder

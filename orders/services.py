@@ -202,7 +202,7 @@ def cancel(order_id: UUID, *, actor: str, now: datetime, by_staff: bool = False,
             return CancelResult(view, pending=True)
         view = selectors.order(order_id)  # it has come to an end meanwhile
     if view.status == Status.CONFIRMED:
-        _reverse(order_id, payload, now=now)
+        _reverse(order_id, payload, why="Wants to cancel: the money goes back first, then the units.", now=now)
         view = selectors.order(order_id)
     if view.status in (Status.SHIPPED, Status.IN_TRANSIT, Status.DELIVERED):
         raise AlreadyShipped(status=view.status)
@@ -212,7 +212,7 @@ def cancel(order_id: UUID, *, actor: str, now: datetime, by_staff: bool = False,
 
 
 @transaction.atomic
-def _reverse(order_id: UUID, asked: dict[str, Any], *, now: datetime) -> None:
+def _reverse(order_id: UUID, asked: dict[str, Any], *, why: str, now: datetime) -> None:
     """Start the reversal of a confirmed order, unless it has one or is not confirmed any more.
 
     Whoever comes first writes the reversal's id onto the order; the others wait for that row, and then find it there.
@@ -223,6 +223,9 @@ def _reverse(order_id: UUID, asked: dict[str, Any], *, now: datetime) -> None:
     )
     if not claimed:
         return
+    TimelineEntry.objects.create(
+        order_id=order_id, from_status=Status.CONFIRMED, to_status=Status.CONFIRMED, who=asked["actor"], why=why, at=now
+    )
     sagas.start(ReverseOrder, [sagas.Start(id=saga_id, subject_id=order_id, context=asked)], now=now)
     append([events.about(Order.objects.get(pk=order_id), "SAGA_STARTED", {}, saga_id=saga_id)], now=now)
 

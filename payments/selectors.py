@@ -7,11 +7,11 @@ from enum import StrEnum
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
 from payments.gateways.base import Charge, ChargeStatus
-from payments.models import Attempt, Payment
-from payments.states import AttemptOutcome, PaymentStatus
+from payments.models import Attempt, Payment, Refund
+from payments.states import AttemptOutcome, PaymentStatus, RefundStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,13 @@ def payments_of(reference_ids: Iterable[UUID]) -> dict[UUID, PaymentView]:
     """Return the latest payment of each of these orders; those without one are left out. One query."""
     found = views(Payment.objects.filter(reference_id__in=list(reference_ids)).order_by("reference_id", "sequence"))
     return {view.reference_id: view for view in found}
+
+
+def refused_refunds(reference_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """Return how many refunds a gateway has refused for each of these orders; those without one are left out."""
+    refused = Refund.objects.filter(payment__reference_id__in=list(reference_ids), status=RefundStatus.FAILED)
+    counted = refused.values_list("payment__reference_id").annotate(Count("id")).order_by()
+    return dict(counted)
 
 
 def attempts_of(reference_id: UUID) -> list[AttemptView]:

@@ -76,7 +76,13 @@ class Shop:
     @staticmethod
     def statuses(order: OrderView) -> list[str]:
         """Every status on the order's timeline."""
-        return [entry.to_status for entry in selectors.timeline(order.id)]
+        return [entry.to_status for entry in selectors.timeline(order.id) if entry.from_status != entry.to_status]
+
+    @staticmethod
+    def notes(order: OrderView) -> list[str]:
+        """What the order's timeline tells beside the changes of its status, as `who: why`."""
+        entries = selectors.timeline(order.id)
+        return [f"{entry.who}: {entry.why}" for entry in entries if entry.from_status == entry.to_status]
 
     @staticmethod
     def levels(sku: str) -> tuple[int, int]:

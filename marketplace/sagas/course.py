@@ -9,7 +9,7 @@ from marketplace.sagas.journal import Journal
 from marketplace.sagas.models import Result, Status
 from marketplace.sagas.outcomes import Done, Outcome, Parked, Refused, Retry, Unknown
 from marketplace.sagas.rows import Run
-from marketplace.sagas.standing import CLOSING, node_of, past_pivot, remains, saga_of
+from marketplace.sagas.standing import CLOSING, node_of, past_pivot, remains, saga_of, what_is_left
 from marketplace.sagas.ticket import Cause
 
 LOST_WORKERS = 10  # attempts that died with their worker are made again this often beyond the policy
@@ -132,7 +132,7 @@ class Course:
     def _park(self, run: Run, why: str) -> None:
         run.due_at = None
         run.in_flight = False
-        run.attention = why
+        run.attention = what_is_left(run.saga, run.position, why) if run.saga and not run.undoing else why
         self._move(run, Status.NEEDS_ATTENTION)
 
     def _move(self, run: Run, status: Status) -> None:

@@ -29,6 +29,7 @@ from marketplace.sagas.definition import find
 from marketplace.sagas.models import TERMINAL, Direction, Result, SagaInstance, Status
 from marketplace.sagas.outcomes import Unknown
 from marketplace.sagas.rows import Run
+from marketplace.sagas.standing import what_is_left
 from marketplace.sagas.stepping import Flight, Pass
 from marketplace.sagas.ticket import Cause, Ticket
 
@@ -248,6 +249,9 @@ class Worker:
         def record(step: Pass, runs: list[Run]) -> None:
             step.answered(runs, replies)
 
+        def record_only(step: Pass, runs: list[Run]) -> None:
+            step.answered(runs, replies, onward=False)  # what was answered is kept, whatever the next step may raise
+
         try:
             recorded = self._move(partial(_hold, landed), record)
         except Exception as error:
@@ -255,7 +259,7 @@ class Worker:
                 raise
             log.exception("recording a group failed; running it one by one")
             for run in landed:
-                self._move(partial(_hold, [run]), record, alone=True)
+                self._move(partial(_hold, [run]), record_only, alone=True)
         else:
             if recorded < len(landed):
                 log.warning("answers discarded: another worker has taken over", count=len(landed) - recorded)
@@ -279,10 +283,12 @@ def park(saga_id: UUID, error: BaseException) -> None:
         now = database_now()
         direction = Direction.COMPENSATING if row.undoing else Direction.FORWARD
         trace = _printable("".join(traceback.format_exception(error)))
+        definition = find(row.name, row.version)
+        attention = what_is_left(definition, row.position, why) if definition and not row.undoing else why
         attempt = max(row.attempt, 1)
         rows.save_history([(saga_id, row.current_step, direction, Result.PARKED, attempt, why, trace, now, now, 0)])
         SagaInstance.objects.filter(pk=saga_id).update(
-            status=Status.NEEDS_ATTENTION, attention=why, due_at=None, in_flight=False, updated_at=now
+            status=Status.NEEDS_ATTENTION, attention=attention, due_at=None, in_flight=False, updated_at=now
         )
         _tell(row, now=now)
 

@@ -23,6 +23,15 @@ def past_pivot(run: Run) -> bool:
     return run.position > saga_of(run).pivot()
 
 
+def what_is_left(saga: type[Saga], position: int, why: str) -> str:
+    """Add to `why` what a person needs to know where there is only a way forward: what is done, and what remains."""
+    if not saga.pivot() <= position < len(saga.steps):
+        return why
+    names = [step.name for step in saga.steps]
+    done, left = names[:position], names[position:]
+    return f"{why.rstrip('.')}. Done: {', '.join(done) or 'nothing'}. Still to be done: {', '.join(left)}."
+
+
 def lacks(run: Run) -> str:
     """What of the saga's definition is not here, empty where it can go on: its position must mean the same step."""
     if run.saga is None:

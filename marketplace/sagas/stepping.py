@@ -67,8 +67,13 @@ class Pass(Course):
                 self._place(run)
         self._advance()
 
-    def answered(self, runs: Sequence[Run], replies: dict[Any, Any]) -> None:
-        """Record what the calls in flight of `runs` have answered (by saga id), then move on like `claimed`."""
+    def answered(self, runs: Sequence[Run], replies: dict[Any, Any], *, onward: bool = True) -> None:
+        """Record what the calls in flight of `runs` have answered (by saga id), then move on like `claimed`.
+
+        Not `onward`: leave the steps that follow, due at once, to a transaction of their own.
+        """
+        if not onward:
+            self._queues = frozenset()
         groups: dict[tuple[bool, int, type[Saga]], list[Run]] = {}
         for run in self._take(runs):
             groups.setdefault(_key(run), []).append(run)

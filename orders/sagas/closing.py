@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from marketplace.sagas.outcomes import Done, Outcome
+from marketplace.sagas.outcomes import Done, Outcome, Parked
 from marketplace.sagas.ticket import Cause, Ticket
 from orders import wording
 from orders.desk import OpenOrder
+from payments.selectors import PaymentView, payments_of
 
 
 def close_order(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
@@ -17,11 +18,24 @@ def close_order(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome
 
 
 def close_reversed(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
-    """End each order as CANCELLED, for the reason that its reversal was started with."""
-    for ticket in tickets:
-        asked = dict(ticket.context)
-        _close(ticket.subject, Cause("cancelled", asked["code"], asked["message"], asked))
-    return [Done(message="The order is cancelled.") for _ in tickets]
+    """End each order as CANCELLED, for the reason that its reversal was started with, once its money is back.
+
+    A refund that a person has declared as done by hand is believed when the bank has told us of it, and not before.
+    """
+    unsure = [ticket.subject_id for ticket in tickets if ticket.subject.order.refund_status != "REFUNDED"]
+    payments = payments_of(unsure) if unsure else {}
+    return [_reversed(ticket, payments.get(ticket.subject_id)) for ticket in tickets]
+
+
+def _reversed(ticket: Ticket, payment: PaymentView | None) -> Outcome:
+    opened: OpenOrder = ticket.subject
+    if opened.order.refund_status != "REFUNDED":
+        if payment is None or payment.status != "REFUNDED":
+            return Parked("By our books the money was not given back, so the order can't be closed.")
+        opened.order.refund_status = "REFUNDED"
+    asked = dict(ticket.context)
+    _close(opened, Cause("cancelled", asked["code"], asked["message"], asked))
+    return Done(message="The order is cancelled.")
 
 
 def _close(opened: OpenOrder, cause: Cause) -> None:

@@ -20,9 +20,10 @@ from orders.desk import OpenOrder
 from payments import services as payments
 from payments.gateways.base import Outcome as Verdict
 from payments.gateways.base import Reply
-from payments.selectors import payments_of
+from payments.selectors import payments_of, refused_refunds
 from payments.services import GatewayCall, NewPayment, PaymentView
 
+OWED = ("PENDING", "REFUSED")  # refund statuses of an order whose money is known to be the buyer's
 HOLD_MARGIN = timedelta(minutes=5)  # beyond the saga's own deadline: for the undoing, should it come to that
 
 
@@ -43,16 +44,16 @@ class _Operation(ABC):
 
     name = ""
 
-    def key(self, ticket: Ticket) -> str:
-        """The idempotency key of the call."""
-        return ticket.key
+    def keys(self, tickets: Sequence[Ticket]) -> list[str]:
+        """The idempotency key of each call."""
+        return [ticket.key for ticket in tickets]
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
         """Write the attempts. Where there is nothing to do, the step is done without a call."""
         calls = payments.begin(
             self.name,
             [ticket.subject_id for ticket in tickets],
-            keys=[self.key(ticket) for ticket in tickets],
+            keys=self.keys(tickets),
             numbers=[ticket.attempt for ticket in tickets],
             now=now,
         )
@@ -139,7 +140,7 @@ class _Void(_Operation):
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
         """Write the attempts: a refund for what turned out to be captured, a void for all else."""
-        captured = [ticket for ticket in tickets if ticket.subject.order.refund_status == "PENDING"]
+        captured = [ticket for ticket in tickets if ticket.subject.order.refund_status in OWED]
         others = [ticket for ticket in tickets if ticket not in captured]
         refunds = iter(refund_late.prepare(captured, now=now) if captured else ())
         voids = iter(super().prepare(others, now=now) if others else ())
@@ -167,6 +168,16 @@ class _Refund(_Operation):
     name = "REFUND"
     nothing = Done(message="Nothing was captured, so there is nothing to refund.")
 
+    def keys(self, tickets: Sequence[Ticket]) -> list[str]:
+        """A refund that was refused is asked for anew: to the old key a gateway would only repeat itself."""
+        refused = refused_refunds([ticket.subject_id for ticket in tickets])
+        counts = [refused.get(ticket.subject_id, 0) for ticket in tickets]
+        return [f"{self.key(t)}:{n + 1}" if n else self.key(t) for t, n in zip(tickets, counts, strict=True)]
+
+    def key(self, ticket: Ticket) -> str:
+        """The key of the first try."""
+        return ticket.key
+
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         if reply.code == "nothing_to_refund":
             return self.nothing
@@ -175,7 +186,14 @@ class _Refund(_Operation):
         return Done(message=f"{format_minor(view.refunded_minor, view.currency)} {view.currency} refunded.")
 
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        return Refused(reply.code or "refund_refused", reply.message or "The gateway refuses to refund.")
+        return Refused(reply.code or "refund_refused", self._no(opened, reply))
+
+    @staticmethod
+    def _no(opened: OpenOrder, reply: Reply) -> str:
+        why = reply.message or reply.code or "no reason given."
+        opened.order.refund_status = "REFUSED"
+        opened.note(f"The payment provider refuses to send the money back: {why}")
+        return f"The gateway refuses to refund: {why}"
 
 
 class _GiveBack(_Refund):
@@ -185,6 +203,8 @@ class _GiveBack(_Refund):
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
         """Write the attempts. Money that is back already needs no call."""
+        for ticket in tickets:
+            ticket.subject.order.refund_status = "PENDING"  # a refund that was refused is asked for again
         answers = super().prepare(tickets, now=now)
         idle = [ticket.subject_id for ticket, answer in zip(tickets, answers, strict=True) if answer is self.nothing]
         views = payments_of(idle) if idle else {}
@@ -197,13 +217,17 @@ class _GiveBack(_Refund):
         if view is None or view.status != "REFUNDED":
             return self.riddle
         ticket.subject.order.refund_status = "REFUNDED"
+        ticket.subject.note(f"The buyer has {_amount(view)} back already.")
         return Done(message="The money was given back already.")
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        return self.riddle if reply.code == "nothing_to_refund" else super().done(opened, reply, view)
+        if reply.code == "nothing_to_refund":
+            return self.riddle
+        opened.note(f"{format_minor(view.refunded_minor, view.currency)} {view.currency} sent back to the buyer.")
+        return super().done(opened, reply, view)
 
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        return Parked(reply.message or reply.code or "The gateway refuses to refund.")
+        return Parked(self._no(opened, reply))
 
 
 class _RefundLate(_GiveBack):

@@ -470,7 +470,9 @@ def test_a_refusal_past_the_pivot_parks_instead_of_undoing() -> None:
     drive()
     row = saga(card)
     assert row.status == Status.NEEDS_ATTENTION
-    assert row.attention == "post was refused past the pivot: The box is full."
+    assert row.attention == (
+        "post was refused past the pivot: The box is full. Done: write, stamp. Still to be done: post, arrival, thank."
+    )
     assert (row.undoing, row.undone, row.cause) == (False, 0, None)
     assert history(card) == ["write DONE", "stamp DONE", "post REFUSED"]
 
@@ -482,7 +484,9 @@ def test_a_wait_past_the_pivot_that_runs_out_parks_instead_of_undoing() -> None:
     drive()
     row = saga(card)
     assert row.status == Status.NEEDS_ATTENTION
-    assert row.attention == "arrival ran out past the pivot: It never arrived."
+    assert row.attention == (
+        "arrival ran out past the pivot: It never arrived. Done: write, stamp, post. Still to be done: arrival, thank."
+    )
     assert (row.undoing, row.undone) == (False, 0)
     assert history(card) == ["write DONE", "stamp DONE", "post DONE", "arrival EXPIRED"]
 
