@@ -1,7 +1,7 @@
 """A payment gateway that answers at once, in the worker's own process: what is left is our own time."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 
 from payments.gateways.base import Charge, Outcome, Reply
@@ -13,9 +13,17 @@ class InstantGateway:
     """Authorizes everything but `tok_declined`, and remembers nothing."""
 
     name = "instant"
+    key_window = timedelta(hours=24)
 
     def authorize(
-        self, *, key: str, amount_minor: int, currency: str, method: str, metadata: Mapping[str, str]
+        self,
+        *,
+        key: str,
+        amount_minor: int,
+        currency: str,
+        method: str,
+        metadata: Mapping[str, str],
+        return_url: str = "",
     ) -> Reply:
         if method == DECLINED:
             return Reply(Outcome.REFUSED, code="card_declined", message="The card was declined.")

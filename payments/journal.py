@@ -12,11 +12,13 @@ from django.db import connection
 
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
-from payments.errors import KeyTaken
+from payments.errors import KeyTaken, RefundUnderWay
 from payments.gateways.base import Outcome, Reply
 from payments.models import Attempt, Refund
 from payments.selectors import PaymentView
 from payments.states import CODE_LENGTH, Operation, RefundStatus
+
+_OPEN = frozenset({Outcome.UNKNOWN, Outcome.PENDING})  # a later answer may say more
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,14 @@ def expect_refunds(due: Sequence[Asked], *, now: datetime) -> None:
 
 
 def _left(payment: PaymentView) -> int:
-    return (payment.captured_minor or payment.amount_minor) - payment.refunded_minor
+    return (payment.captured_minor or payment.amount_minor) - payment.refunded_minor - payment.reversed_minor
 
 
 def finish_attempts(answers: Sequence[tuple[GatewayCall, Reply]], *, now: datetime) -> list[tuple[GatewayCall, Reply]]:
     """Write the outcomes down; return the answers that were news."""
     given: dict[int, tuple[GatewayCall, Reply]] = {}
     for call, reply in answers:
-        if call.attempt_id not in given or given[call.attempt_id][1].outcome is Outcome.UNKNOWN:
+        if call.attempt_id not in given or given[call.attempt_id][1].outcome in _OPEN:
             given[call.attempt_id] = (call, reply)
     written = bulk.update(
         Attempt,
@@ -108,7 +110,8 @@ def finish_attempts(answers: Sequence[tuple[GatewayCall, Reply]], *, now: dateti
             (attempt_id, reply.outcome, reply.code[:CODE_LENGTH], reply.message, reply.reference, now)
             for attempt_id, (_, reply) in given.items()
         ],
-        only_if="(t.outcome = '' OR (t.outcome = 'UNKNOWN' AND d.outcome <> 'UNKNOWN'))",
+        only_if="(t.outcome = '' OR (t.outcome = 'UNKNOWN' AND d.outcome <> 'UNKNOWN')"
+        " OR (t.outcome = 'PENDING' AND d.outcome IN ('DONE', 'REFUSED')))",
     )
     return [given[attempt_id] for attempt_id in sorted(written)]
 
@@ -142,3 +145,45 @@ def finish_refunds(new: Sequence[tuple[GatewayCall, Reply]], *, now: datetime) -
             [[call.payment_id for call, _ in answered]],
         )
         return dict(cursor.fetchall())
+
+
+def keep_pending(new: Sequence[tuple[GatewayCall, Reply]]) -> dict[UUID, tuple[str, str]]:
+    """Write down what a gateway said that decides later; return reference and address for the buyer, by payment."""
+    told = {
+        call.payment_id: (reply.reference, reply.action_url)
+        for call, reply in new
+        if call.operation is Operation.AUTHORIZE and reply.outcome is Outcome.PENDING
+    }
+    if told:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                UPDATE payments_payment AS t SET
+                    gateway_reference = COALESCE(NULLIF(t.gateway_reference, ''), d.reference),
+                    action_url = d.action_url
+                FROM unnest(%s::uuid[], %s::varchar[], %s::text[]) AS d (id, reference, action_url) WHERE t.id = d.id
+                """,
+                [list(told), [reference for reference, _ in told.values()], [url for _, url in told.values()]],
+            )
+    return told
+
+
+def import_refund(payment: PaymentView, *, total_minor: int, now: datetime) -> None:
+    """Write down a refund that was made at the gateway without us, after which it has given back `total_minor`.
+
+    Raises `RefundUnderWay` while one of ours is without an answer: it may be that one.
+    """
+    amount = total_minor - payment.refunded_minor
+    if amount <= 0:
+        return
+    if Refund.objects.filter(payment_id=payment.id, status=RefundStatus.PENDING).exists():
+        raise RefundUnderWay(payment_id=str(payment.id))
+    Refund.objects.create(
+        payment_id=payment.id,
+        amount_minor=amount,
+        status=RefundStatus.DONE,
+        idempotency_key=f"seen:{payment.id}:{total_minor}",
+        reason="Made at the gateway.",
+        created_at=now,
+        updated_at=now,
+    )

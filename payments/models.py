@@ -10,7 +10,8 @@ from django.db import models
 from django.db.models import F, Q
 
 from marketplace.kernel.ids import new_id
-from payments.states import CODE_LENGTH, AttemptOutcome, Operation, PaymentStatus, RefundStatus
+from payments.gateways.base import Dispute
+from payments.states import CODE_LENGTH, AttemptOutcome, NewsStatus, Operation, PaymentStatus, RefundStatus
 
 # An idempotency key at a gateway: 1 to 255 printable ASCII characters without blanks.
 KEY_LENGTH: Final = 255
@@ -31,6 +32,19 @@ class Payment(models.Model):
     gateway_reference = models.CharField("transaction", max_length=255, blank=True)
     captured_minor = models.BigIntegerField(default=0)
     refunded_minor = models.BigIntegerField(default=0)
+    reversed_minor = models.BigIntegerField(
+        "reversed", default=0, db_default=0, help_text="What the bank took back by itself, in minor units."
+    )
+    dispute = models.CharField(
+        max_length=4,
+        choices=[(one.value, one.name.capitalize()) for one in Dispute],
+        blank=True,
+        default="",
+        db_default="",
+    )
+    action_url = models.TextField(
+        blank=True, default="", db_default="", help_text="Where the buyer confirms a payment that is PENDING."
+    )
     failure_code = models.CharField(max_length=CODE_LENGTH, blank=True)
     failure_message = models.TextField(blank=True)
     created_at = models.DateTimeField()
@@ -54,17 +68,25 @@ class Payment(models.Model):
             models.CheckConstraint(condition=Q(amount_minor__gt=0), name="payment_amount_positive"),
             models.CheckConstraint(condition=Q(currency__regex="^[A-Z]{3}$"), name="payment_currency_is_iso_4217"),
             models.CheckConstraint(
-                condition=Q(refunded_minor__gte=0)
-                & Q(refunded_minor__lte=F("captured_minor"))
+                condition=Q(refunded_minor__gte=0, reversed_minor__gte=0)
+                & Q(refunded_minor__lte=F("captured_minor") - F("reversed_minor"))
                 & Q(captured_minor__lte=F("amount_minor")),
                 name="payment_refunded_within_captured_within_amount",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=["PENDING", "AUTHORIZED", "VOIDED", "FAILED"], captured_minor=0)
-                | Q(status="CAPTURED", captured_minor__gt=0, refunded_minor=0)
-                | Q(status="PARTIALLY_REFUNDED", refunded_minor__gt=0, refunded_minor__lt=F("captured_minor"))
+                | Q(status="CAPTURED", captured_minor__gt=F("reversed_minor"), refunded_minor=0)
+                | Q(
+                    status="PARTIALLY_REFUNDED",
+                    refunded_minor__gt=0,
+                    refunded_minor__lt=F("captured_minor") - F("reversed_minor"),
+                )
+                | Q(status="FAILED", reversed_minor__gt=0, reversed_minor=F("captured_minor") - F("refunded_minor"))
                 | Q(status="REFUNDED", refunded_minor__gt=0, refunded_minor=F("captured_minor")),
                 name="payment_status_says_what_the_amounts_say",
+            ),
+            models.CheckConstraint(
+                condition=Q(dispute__in=[one.value for one in Dispute]), name="payment_dispute_is_known"
             ),
             models.CheckConstraint(condition=~Q(status="FAILED") | ~Q(failure_code=""), name="payment_failed_says_why"),
             models.CheckConstraint(
@@ -143,3 +165,40 @@ class Refund(models.Model):
 
     def __str__(self) -> str:
         return f"refund {self.id} ({self.status})"
+
+
+class Observation(models.Model):
+    """News: a payment was seen to have changed at the gateway without, or before, an answer to a call of ours.
+
+    Written with the change itself; those who listen (`payments.observations`) are told in a transaction of their own.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="observations")
+    event_id = models.CharField(max_length=255, help_text="Of the webhook, or of the look, that brought it.")
+    kind = models.CharField(max_length=16)
+    detail = models.JSONField(default=dict)
+    occurred_at = models.DateTimeField(help_text="By the gateway's clock.")
+    status = models.CharField(max_length=8, choices=NewsStatus, default=NewsStatus.NEW)
+    due_at = models.DateTimeField(null=True, help_text="When to go on with it; empty once it is settled.")
+    tries = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["payment", "event_id"], name="observation_once_per_event"),
+            models.CheckConstraint(condition=Q(status__in=NewsStatus.values), name="observation_status_is_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=["NEW", "UNDOING"], due_at__isnull=False)
+                | Q(status__in=["TOLD", "UNDONE", "PARKED"], due_at__isnull=True),
+                name="observation_is_due_until_it_is_settled",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="observations_due", condition=Q(due_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.status})"

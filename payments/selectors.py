@@ -32,6 +32,9 @@ class PaymentView:
     failure_message: str
     sequence: int
     authorization_key: str
+    reversed_minor: int
+    dispute: str
+    action_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ def ledger_discrepancies(
     orphans = [
         Discrepancy(Difference.ORPHAN_CHARGE, key, None, ours="", theirs=_theirs(charge), unsettled=False)
         for key, charge in theirs.items()
+        if charge.status is not ChargeStatus.DECLINED  # no money, and there never was any
     ]
     return [difference for difference in found if difference is not None] + orphans
 
@@ -137,6 +141,8 @@ class _Booked:
     currency: str
     captured_minor: int
     refunded_minor: int
+    reversed_minor: int
+    dispute: str
     unsettled: bool
 
     @property
@@ -160,11 +166,12 @@ def _books(gateway: str, *, keys: Sequence[str], since: datetime | None) -> list
             "currency",
             "captured_minor",
             "refunded_minor",
+            "reversed_minor",
+            "dispute",
             "last_outcome",
         )
     )
-    open_outcomes = {AttemptOutcome.IN_FLIGHT, AttemptOutcome.UNKNOWN}
-    return [_Booked(*row[:-1], unsettled=row[-1] in open_outcomes) for row in rows]
+    return [_Booked(*row[:-1], unsettled=row[-1] in AttemptOutcome.open()) for row in rows]
 
 
 def _compare(payment: _Booked, charge: Charge | None) -> Discrepancy | None:
@@ -172,28 +179,32 @@ def _compare(payment: _Booked, charge: Charge | None) -> Discrepancy | None:
         told = _theirs(charge) if charge is not None else ""
         return Discrepancy(kind, payment.key, payment.reference_id, _ours(payment), told, payment.unsettled)
 
-    if charge is None:
+    if charge is None or charge.status is ChargeStatus.DECLINED:
         return differ(Difference.MISSING_CHARGE) if payment.holds_money else None
     if (payment.amount_minor, payment.currency) != (charge.amount_minor, charge.currency):
         return differ(Difference.WRONG_AMOUNT)
+    if charge.status is ChargeStatus.PENDING and payment.status != PaymentStatus.PENDING:
+        return differ(Difference.WRONG_STATUS)  # it may yet become money, and we think that it is over
+    theirs = (charge.captured_minor, charge.refunded_minor, charge.reversed_minor, charge.dispute)
+    ours = (payment.captured_minor, payment.refunded_minor, payment.reversed_minor, payment.dispute)
     held = charge.status is ChargeStatus.AUTHORIZED
-    if (held, charge.captured_minor, charge.refunded_minor) != (
-        payment.status == PaymentStatus.AUTHORIZED,
-        payment.captured_minor,
-        payment.refunded_minor,
-    ):
+    if theirs != ours or held != (payment.status == PaymentStatus.AUTHORIZED):
         return differ(Difference.WRONG_STATUS)
     return None
 
 
 def _ours(payment: _Booked) -> str:
-    return _told(payment.status, payment.amount_minor, payment.currency, payment.captured_minor, payment.refunded_minor)
+    return _told(payment.status, payment)
 
 
 def _theirs(charge: Charge) -> str:
-    return _told(charge.status, charge.amount_minor, charge.currency, charge.captured_minor, charge.refunded_minor)
+    return _told(charge.status, charge)
 
 
-def _told(status: str, amount_minor: int, currency: str, captured_minor: int, refunded_minor: int) -> str:
+def _told(status: str, book: _Booked | Charge) -> str:
     """One line about a payment, in minor units, for the person who reads the difference."""
-    return f"{status} {amount_minor} {currency}, captured {captured_minor}, refunded {refunded_minor}"
+    told = (
+        f"{status} {book.amount_minor} {book.currency}, captured {book.captured_minor}, refunded {book.refunded_minor}"
+    )
+    reversed_too = f", reversed {book.reversed_minor}" if book.reversed_minor else ""
+    return f"{told}{reversed_too}{f', dispute {book.dispute}' if book.dispute else ''}"

@@ -18,6 +18,7 @@ payments in the order of their ids, and lock nothing else.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -27,21 +28,45 @@ from django.db.models import QuerySet
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
 from payments import gateways, journal
-from payments.errors import CallInsideTransaction, KeyTaken, PaymentDiffers
+from payments.errors import CallInsideTransaction, KeyTaken, PaymentDiffers, SightingOutdated
 from payments.gateways.base import Reply
 from payments.journal import Asked, GatewayCall
-from payments.models import Payment
+from payments.models import Attempt, Observation, Payment
+from payments.observations import (
+    AUTHORIZED,
+    CAPTURED,
+    DISPUTED,
+    REFUNDED,
+    REVERSED,
+    VOIDED,
+    Observed,
+    Sighting,
+)
 from payments.selectors import PaymentView, views
 from payments.states import (
+    HOLDING,
     NOTHING_TO_DO,
     Operation,
     PaymentStatus,
     Standing,
     after,
+    news,
     refunded,
+    seen,
 )
 
-__all__ = ["GatewayCall", "NewPayment", "Operation", "PaymentView", "begin", "open", "record", "send"]
+__all__ = [
+    "GatewayCall",
+    "NewPayment",
+    "Operation",
+    "PaymentView",
+    "begin",
+    "begin_for",
+    "observe",
+    "open",
+    "record",
+    "send",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +131,6 @@ def begin(
     Raises `KeyTaken` for a key of another payment, and for a second authorization key of the same. Needs the caller's
     transaction, which must be committed before `send`.
     """
-    operation = Operation(operation)
-    if len(set(keys)) != len(keys):
-        raise KeyTaken
     locked = _lock(Payment.objects.filter(reference_id__in=set(reference_ids)))
     latest = {view.reference_id: view for view in sorted(locked, key=lambda view: view.sequence)}
     asked = [
@@ -116,6 +138,22 @@ def begin(
         for reference_id, key, number in zip(reference_ids, keys, numbers, strict=True)
         if reference_id in latest
     ]
+    return _write_calls(Operation(operation), asked, keys, now=now)
+
+
+def begin_for(
+    operation: Operation | str, payment_id: UUID, *, key: str, number: int, now: datetime
+) -> GatewayCall | None:
+    """Do what `begin` does for one payment, which need not be the latest of its order."""
+    asked = [Asked(payment, key, number) for payment in _lock(Payment.objects.filter(pk=payment_id))]
+    return _write_calls(Operation(operation), asked, [key], now=now)[0]
+
+
+def _write_calls(
+    operation: Operation, asked: Sequence[Asked], keys: Sequence[str], *, now: datetime
+) -> list[GatewayCall | None]:
+    if len(set(keys)) != len(keys):
+        raise KeyTaken
     due = [a for a in asked if _may(operation, a.payment)]
     attempts = journal.write_attempts(operation, due, now=now)
     match operation:
@@ -172,8 +210,13 @@ def record(answers: Iterable[tuple[GatewayCall, Reply]], *, now: datetime) -> li
     answers = list(answers)
     payment_ids = {call.payment_id for call, _ in answers}
     payments = {view.id: view for view in _lock(Payment.objects.filter(id__in=payment_ids))}
-    standings = {payment_id: _standing(view) for payment_id, view in payments.items()}
     new = journal.finish_attempts(answers, now=now)
+    for payment_id, (reference, action_url) in journal.keep_pending(new).items():
+        payment = payments[payment_id]
+        payments[payment_id] = replace(
+            payment, gateway_reference=payment.gateway_reference or reference, action_url=action_url
+        )
+    standings = {payment_id: _standing(view) for payment_id, view in payments.items()}
     for call, reply in new:
         standing = standings[call.payment_id]
         standings[call.payment_id] = after(standing, call.operation, reply, asked_minor=call.amount_minor)
@@ -181,6 +224,65 @@ def record(answers: Iterable[tuple[GatewayCall, Reply]], *, now: datetime) -> li
         standings[payment_id] = refunded(standings[payment_id], total_minor=total)
     _move([(i, standing) for i, standing in standings.items() if standing != _standing(payments[i])], now=now)
     return [_as_it_stands(payments[call.payment_id], standings[call.payment_id]) for call, _ in answers]
+
+
+def observe(sighting: Sighting, *, event_id: str, occurred_at: datetime, now: datetime) -> Observed | None:
+    """Take in what the gateway was seen to believe: move the payment, and write the news for `observations.tell`.
+
+    None when our books said so already, or when this event has been taken in before. Locks the payment; needs the
+    caller's transaction. Raises `SightingOutdated` if the payment was changed since it was read (an answer came in, so
+    what was seen may be older than that: look again), and `RefundUnderWay`.
+    """
+    (payment,) = _lock(Payment.objects.filter(pk=sighting.payment.id))
+    updated_at = Payment.objects.values_list("updated_at", flat=True).get(pk=payment.id)
+    if (payment, updated_at) != (sighting.payment, sighting.updated_at):
+        raise SightingOutdated(payment_id=str(payment.id))
+    if sighting.charge is None or Observation.objects.filter(payment_id=payment.id, event_id=event_id).exists():
+        return None
+    before = _standing(payment)
+    standing = seen(before, sighting.charge)
+    kind = news(before, standing)
+    if standing != before:
+        journal.import_refund(payment, total_minor=standing.refunded_minor, now=now)
+        _move([(payment.id, standing)], now=now, fields=_SEEN)
+    if not kind:
+        return None
+    asked = Attempt.objects.filter(payment_id=payment.id, operation=_ASKED_BY.get(kind, Operation.AUTHORIZE)).exists()
+    detail = _detail(kind, before, standing, by_bank=not asked or kind in (REVERSED, DISPUTED))
+    Observation.objects.create(
+        payment_id=payment.id,
+        event_id=event_id,
+        kind=kind,
+        detail=detail,
+        occurred_at=occurred_at,
+        due_at=now,
+        created_at=now,
+    )
+    moved = _as_it_stands(payment, standing, _SEEN)
+    return Observed(payment.reference_id, payment.id, kind, moved, event_id, occurred_at, detail)
+
+
+_ASKED_BY = {CAPTURED: Operation.CAPTURE, VOIDED: Operation.VOID, REFUNDED: Operation.REFUND}
+
+
+def _detail(kind: str, before: Standing, now: Standing, *, by_bank: bool) -> dict[str, Any]:
+    on_top = {
+        AUTHORIZED: now.amount_minor,
+        CAPTURED: now.captured_minor - before.captured_minor,
+        REFUNDED: now.refunded_minor - before.refunded_minor,
+        REVERSED: now.reversed_minor - before.reversed_minor,
+    }
+    was_over = before.status in (PaymentStatus.VOIDED, PaymentStatus.FAILED)
+    return {
+        "before": before.status,
+        "after": now.status,
+        "amount_minor": on_top.get(kind, 0),
+        "code": now.failure_code,
+        "message": now.failure_message,
+        "dispute": now.dispute,
+        "late": was_over and now.status in HOLDING,
+        "by_bank": by_bank,
+    }
 
 
 def _lock(payments: QuerySet[Payment]) -> list[PaymentView]:
@@ -245,16 +347,21 @@ def _standing(payment: PaymentView) -> Standing:
         gateway_reference=payment.gateway_reference,
         failure_code=payment.failure_code,
         failure_message=payment.failure_message,
+        reversed_minor=payment.reversed_minor,
+        dispute=payment.dispute,
     )
 
 
 _MOVED = ("status", "captured_minor", "refunded_minor", "gateway_reference", "failure_code", "failure_message")
 
 
-def _move(standings: Sequence[tuple[UUID, Standing]], *, now: datetime) -> None:
-    rows = [(payment_id, *(getattr(standing, name) for name in _MOVED), now) for payment_id, standing in standings]
-    bulk.update(Payment, "id", (*_MOVED, "updated_at"), rows)
+_SEEN = (*_MOVED, "reversed_minor", "dispute")  # what no answer to a call moves, but a look at the gateway
 
 
-def _as_it_stands(payment: PaymentView, standing: Standing) -> PaymentView:
-    return replace(payment, **{name: getattr(standing, name) for name in _MOVED})
+def _move(standings: Sequence[tuple[UUID, Standing]], *, now: datetime, fields: tuple[str, ...] = _MOVED) -> None:
+    rows = [(payment_id, *(getattr(standing, name) for name in fields), now) for payment_id, standing in standings]
+    bulk.update(Payment, "id", (*fields, "updated_at"), rows)
+
+
+def _as_it_stands(payment: PaymentView, standing: Standing, fields: tuple[str, ...] = _MOVED) -> PaymentView:
+    return replace(payment, **{name: getattr(standing, name) for name in fields})

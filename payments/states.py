@@ -1,4 +1,7 @@
-"""The states of a payment, and which answer of a gateway moves it from where to where. The one place that says so."""
+"""The states of a payment, and what moves it: an answer of its gateway, or what that was seen to hold.
+
+The one place that says so.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,7 +9,7 @@ from typing import Final
 
 from django.db import models
 
-from payments.gateways.base import Outcome, Reply
+from payments.gateways.base import Charge, ChargeStatus, Dispute, Outcome, Reply
 
 
 class PaymentStatus(models.TextChoices):
@@ -37,11 +40,28 @@ class AttemptOutcome(models.TextChoices):
     DONE = "DONE"
     REFUSED = "REFUSED"
     UNKNOWN = "UNKNOWN"
+    PENDING = "PENDING"
+
+    @classmethod
+    def open(cls) -> frozenset["AttemptOutcome"]:
+        """Those that leave it open what happened."""
+        return frozenset({cls.IN_FLIGHT, cls.UNKNOWN, cls.PENDING})
+
+
+class NewsStatus(models.TextChoices):
+    NEW = "NEW"  # nobody has been told yet
+    TOLD = "TOLD"
+    UNDOING = "UNDOING"  # nobody wanted this late money: it is being given back
+    UNDONE = "UNDONE"
+    PARKED = "PARKED"  # telling or undoing failed for long: only a person can help
 
 
 CODE_LENGTH: Final = 64  # characters of a gateway's code that are kept
 
 _S = PaymentStatus
+
+# There is money at the gateway that is held or kept for us.
+HOLDING: Final = frozenset({_S.AUTHORIZED, _S.CAPTURED, _S.PARTIALLY_REFUNDED})
 
 # The money at the gateway is gone, or never was and never will be: there is nothing that such a call could do.
 NOTHING_TO_DO: Final[Mapping[Operation, frozenset[PaymentStatus]]] = {
@@ -51,8 +71,9 @@ NOTHING_TO_DO: Final[Mapping[Operation, frozenset[PaymentStatus]]] = {
     Operation.REFUND: frozenset({_S.VOIDED, _S.FAILED, _S.REFUNDED}),
 }
 
-# (what was asked, what was answered) -> {from: to}. What is not here stays where it is: an UNKNOWN moves nothing, and
-# an answer that comes late (the authorization of a payment that was voided meanwhile) is kept on its attempt only.
+# (what was asked, what was answered) -> {from: to}. What is not here stays where it is: an UNKNOWN or PENDING moves
+# nothing, and an answer that comes late (the authorization of a payment that was voided meanwhile) is kept on its
+# attempt only.
 MOVES: Final[Mapping[tuple[Operation, Outcome], Mapping[PaymentStatus, PaymentStatus]]] = {
     (Operation.AUTHORIZE, Outcome.DONE): {_S.PENDING: _S.AUTHORIZED},
     (Operation.AUTHORIZE, Outcome.REFUSED): {_S.PENDING: _S.FAILED},
@@ -72,6 +93,8 @@ class Standing:
     gateway_reference: str
     failure_code: str
     failure_message: str
+    reversed_minor: int = 0
+    dispute: str = ""
 
 
 def after(standing: Standing, operation: Operation, reply: Reply, *, asked_minor: int | None) -> Standing:
@@ -102,6 +125,77 @@ def refunded(standing: Standing, *, total_minor: int) -> Standing:
     """
     if total_minor == standing.refunded_minor:
         return standing
-    captured = standing.captured_minor or total_minor
-    status = _S.REFUNDED if total_minor == captured else _S.PARTIALLY_REFUNDED
-    return replace(standing, status=status, captured_minor=captured, refunded_minor=total_minor)
+    return _taken(replace(standing, captured_minor=standing.captured_minor or total_minor, refunded_minor=total_minor))
+
+
+# What the gateway was seen to believe, where it has taken nothing -> {from: to}. Money that turns up under a payment
+# which was over (an authorization that landed after its void) is there, so the payment says so again, until it is
+# given back. Captured money never turns back into held money: that would be their mistake, and the auditor shows it.
+SEEN: Final[Mapping[ChargeStatus, Mapping[PaymentStatus, PaymentStatus]]] = {
+    ChargeStatus.PENDING: {},
+    ChargeStatus.DECLINED: {_S.PENDING: _S.FAILED},
+    ChargeStatus.AUTHORIZED: {_S.PENDING: _S.AUTHORIZED, _S.VOIDED: _S.AUTHORIZED, _S.FAILED: _S.AUTHORIZED},
+    ChargeStatus.VOIDED: {_S.PENDING: _S.VOIDED, _S.AUTHORIZED: _S.VOIDED},
+}
+
+
+def seen(standing: Standing, charge: Charge) -> Standing:
+    """Return where the payment stands now that the gateway was seen to believe `charge`; pure.
+
+    `charge` must have been read after all that `standing` knows of. Nothing is taken in that contradicts it: less
+    captured or given back than we have on record.
+    """
+    standing = replace(
+        standing, dispute=charge.dispute, gateway_reference=standing.gateway_reference or charge.reference
+    )
+    if charge.captured_minor:
+        if charge.captured_minor < standing.captured_minor or charge.refunded_minor < standing.refunded_minor:
+            return standing
+        return _taken(
+            replace(
+                standing,
+                captured_minor=charge.captured_minor,
+                refunded_minor=charge.refunded_minor,
+                reversed_minor=charge.reversed_minor,
+            )
+        )
+    target = SEEN[charge.status].get(standing.status)
+    if target is None or standing.captured_minor:
+        return standing
+    code = (charge.failure_code[:CODE_LENGTH] or "refused") if target is _S.FAILED else ""
+    return replace(standing, status=target, failure_code=code, failure_message=charge.failure_message if code else "")
+
+
+def news(before: Standing, now: Standing) -> str:
+    """Name the change that matters most between the two, in the words of `payments.observations`; "" for none."""
+    if now.reversed_minor > before.reversed_minor:
+        return "reversed"
+    if now.dispute != before.dispute:
+        return "disputed"
+    if now.refunded_minor > before.refunded_minor:
+        return "refunded"
+    if now.captured_minor > before.captured_minor or now.reversed_minor < before.reversed_minor:
+        return "captured"
+    if now.status is before.status:
+        return ""
+    return {_S.AUTHORIZED: "authorized", _S.FAILED: "declined", _S.VOIDED: "voided"}[now.status]
+
+
+def _taken(standing: Standing) -> Standing:
+    """Return `standing` with the status that its amounts call for, now that something was captured."""
+    gone = standing.refunded_minor + standing.reversed_minor
+    if standing.refunded_minor == standing.captured_minor:
+        status = _S.REFUNDED
+    elif gone == standing.captured_minor:
+        status = _S.FAILED
+    else:
+        status = _S.PARTIALLY_REFUNDED if standing.refunded_minor else _S.CAPTURED
+    if status is not _S.FAILED:
+        return replace(standing, status=status, failure_code="", failure_message="")
+    lost = standing.dispute == Dispute.LOST
+    return replace(
+        standing,
+        status=status,
+        failure_code="dispute_lost" if lost else "payment_reversed",
+        failure_message="The buyer won a dispute." if lost else "The bank took the payment back.",
+    )

@@ -55,7 +55,7 @@ class PaymentPage:
     @property
     def unanswered(self) -> bool:
         """Whether the outcome of the last call is not known."""
-        return bool(self.attempts) and self.attempts[-1].outcome in {AttemptOutcome.IN_FLIGHT, AttemptOutcome.UNKNOWN}
+        return bool(self.attempts) and self.attempts[-1].outcome in AttemptOutcome.open()
 
 
 @dataclass(frozen=True, slots=True)

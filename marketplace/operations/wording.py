@@ -33,6 +33,7 @@ COLOUR_OF_RESULT: Final[Mapping[str, str]] = {
     "REFUSED": "danger",
     "RETRY": "warning",
     "UNKNOWN": "warning",
+    "PENDING": "info",  # a gateway that decides later
     "PARKED": "danger",
     "EXPIRED": "default",
     "STOPPED": "default",

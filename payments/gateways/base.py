@@ -1,13 +1,15 @@
 """What every payment gateway can do for us. Knows no HTTP, no HTML and no Django.
 
-A call has one of three outcomes. DONE and REFUSED are final: the gateway has spoken. UNKNOWN means that nobody here
+A call has one of four outcomes. DONE and REFUSED are final: the gateway has spoken. UNKNOWN means that nobody here
 knows, and it is never treated as a failure: the same key is sent again, which a gateway answers with what it did the
-first time, or the charge is looked up by `find`.
+first time, or the charge is looked up by `find`. PENDING means that the gateway has taken it in and decides later (the
+buyer has to confirm it at the bank, or the bank takes its time): it is not sent again, a webhook says when there is
+something to be seen, and `find` sees it.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -18,16 +20,33 @@ class Outcome(StrEnum):
     DONE = "DONE"
     REFUSED = "REFUSED"
     UNKNOWN = "UNKNOWN"
+    PENDING = "PENDING"
 
 
 class ChargeStatus(StrEnum):
-    """What a gateway may believe about a charge. A declined authorization is no charge."""
+    """What a gateway may believe about a charge. An authorization that was declined at once is no charge.
 
+    PENDING holds nothing yet; DECLINED was PENDING before, and holds nothing. REVERSED: all that was captured, and not
+    given back, was taken back by the bank.
+    """
+
+    PENDING = "PENDING"
+    DECLINED = "DECLINED"
     AUTHORIZED = "AUTHORIZED"
     CAPTURED = "CAPTURED"
     PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
     REFUNDED = "REFUNDED"
+    REVERSED = "REVERSED"
     VOIDED = "VOIDED"
+
+
+class Dispute(StrEnum):
+    """Where a buyer's complaint at their bank stands. Only a lost one takes money."""
+
+    NONE = ""
+    OPEN = "OPEN"
+    WON = "WON"
+    LOST = "LOST"
 
 
 class GatewayUnavailable(Unavailable):
@@ -46,6 +65,8 @@ class Reply:
 
     `nothing_happened` goes with UNKNOWN: this very call changed nothing for certain (it never arrived, or was turned
     away at the door). An *earlier* call with the same key may have.
+
+    `action_url` goes with PENDING and its code `requires_action`: where the buyer has to go.
     """
 
     outcome: Outcome
@@ -54,11 +75,15 @@ class Reply:
     message: str = ""
     nothing_happened: bool = False
     amount_minor: int | None = None
+    action_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What the gateway believes about one authorization. `key` is the idempotency key it was asked for with."""
+    """What the gateway believes about one authorization. `key` is the idempotency key it was asked for with.
+
+    `reversed_minor` is what the bank took back by itself; the failure is why a DECLINED one was declined.
+    """
 
     key: str
     reference: str
@@ -68,6 +93,10 @@ class Charge:
     captured_minor: int
     refunded_minor: int
     created_at: datetime
+    reversed_minor: int = 0
+    dispute: Dispute = Dispute.NONE
+    failure_code: str = ""
+    failure_message: str = ""
 
 
 class Gateway(Protocol):
@@ -79,11 +108,22 @@ class Gateway(Protocol):
     """
 
     name: str
+    key_window: timedelta  # for so long a key is remembered; after that it is looked up by `find`, never sent again
 
     def authorize(
-        self, *, key: str, amount_minor: int, currency: str, method: str, metadata: Mapping[str, str]
+        self,
+        *,
+        key: str,
+        amount_minor: int,
+        currency: str,
+        method: str,
+        metadata: Mapping[str, str],
+        return_url: str = "",
     ) -> Reply:
-        """Hold `amount_minor` on `method` (a token, never card data). REFUSED: declined, nothing is held."""
+        """Hold `amount_minor` on `method` (a token, never card data). REFUSED: declined, nothing is held.
+
+        The only one that may answer PENDING. `return_url`: where a buyer comes back to who had to confirm.
+        """
         ...
 
     def capture(self, *, key: str, authorization_key: str, reference: str, amount_minor: int) -> Reply:
@@ -93,8 +133,9 @@ class Gateway(Protocol):
     def void(self, *, key: str, authorization_key: str) -> Reply:
         """Let go of what was held, by the authorization's own key alone.
 
-        DONE with code `nothing_to_void` when the authorization was refused or never arrived; one that arrives later
-        is then refused. What has been captured is REFUSED with code `already_captured`.
+        DONE with code `nothing_to_void` when the authorization was refused or never arrived. A gateway that can,
+        refuses one that arrives later. A pending one is ended. What has been captured is REFUSED with code
+        `already_captured`.
         """
         ...
 

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
@@ -38,6 +38,7 @@ class SandboxGateway:
     """Client of the sandbox gateway at `url`. One object serves all threads, and any process forked from this one."""
 
     name = "sandbox"
+    key_window = timedelta(hours=24)
 
     def __init__(self, *, url: str, api_key: str, timeout_seconds: float) -> None:
         self._url = url
@@ -46,7 +47,14 @@ class SandboxGateway:
         self._clients: dict[int, httpx.Client] = {}  # by process: two must never write to one connection
 
     def authorize(
-        self, *, key: str, amount_minor: int, currency: str, method: str, metadata: Mapping[str, str]
+        self,
+        *,
+        key: str,
+        amount_minor: int,
+        currency: str,
+        method: str,
+        metadata: Mapping[str, str],
+        return_url: str = "",
     ) -> Reply:
         body = {"amount_minor": amount_minor, "currency": currency, "method": method, "metadata": dict(metadata)}
         return self._move("/v1/authorizations", key, body)

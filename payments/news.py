@@ -1,0 +1,164 @@
+"""Passing on what was observed: to those who listen, each piece in a transaction of its own, oldest first.
+
+Late money that none of them takes in hand is given back here: held money is voided, captured money refunded. The calls
+have keys of their own, made of the piece of news, so it may be tried as often as it takes, by anybody.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+
+from payments import observations, services
+from payments.gateways.base import Outcome, Reply
+from payments.models import Attempt, Observation, Payment
+from payments.observations import REFUNDED, VOIDED, Observed
+from payments.selectors import views
+from payments.states import HOLDING, NewsStatus, Operation, PaymentStatus
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE: Final = timedelta(seconds=5)
+LONGEST_PAUSE: Final = timedelta(minutes=15)
+PATIENCE: Final = timedelta(hours=24)  # after that a person has to look at it
+
+
+def pass_on(*, now: datetime, payment_id: UUID | None = None, limit: int = 100) -> int:
+    """Go on with the news that are due (of one payment, or of all), at most `limit` of them; return how many.
+
+    To be called outside of any transaction: giving money back takes calls to the gateway. What can't be done now is
+    tried again after growing pauses; what fails for a day is parked for a person.
+    """
+    due = Observation.objects.filter(due_at__lte=now)
+    if payment_id is not None:
+        due = due.filter(payment_id=payment_id)
+    ids = list(due.order_by("id").values_list("id", flat=True)[:limit])
+    return sum(_tell(one, now=now) + _undo(one, now=now) for one in ids)
+
+
+def _tell(observation_id: int, *, now: datetime) -> int:
+    """Tell one piece of news, unless somebody else does, or an earlier one of this payment is still to be told."""
+
+    def work() -> int:
+        row = _take(observation_id, NewsStatus.NEW)
+        earlier = Observation.objects.filter(status=NewsStatus.NEW, id__lt=observation_id)
+        if row is None or earlier.filter(payment_id=row.payment_id).exists():
+            return 0
+        observed = _observed(row)
+        taken = observations.tell(observed)
+        if row.detail.get("late") and not taken and observed.payment.status in HOLDING:
+            _settle(row, NewsStatus.UNDOING, due_at=now)
+        else:
+            _settle(row, NewsStatus.TOLD)
+        return 1
+
+    return _try(observation_id, work, now=now)
+
+
+def _undo(observation_id: int, *, now: datetime) -> int:
+    """Give back late money that nobody wanted."""
+
+    def work() -> int:
+        with transaction.atomic():
+            row = _take(observation_id, NewsStatus.UNDOING)
+            if row is None:
+                return 0
+            payment = Payment.objects.get(pk=row.payment_id)
+            operation, key = _way_back(payment, f"{payment.authorization_key}:late:{row.id}")
+            if payment.status in HOLDING:
+                call = services.begin_for(operation, payment.id, key=key, number=row.tries + 1, now=now)
+            else:
+                call = None
+            if call is None:  # it is gone, by whomever
+                _settle(row, NewsStatus.UNDONE)
+                return 1
+            _count(row, now=now, error="")  # whoever comes in the meantime finds it not due
+        reply = services.send(call)
+        with transaction.atomic():
+            services.record([(call, reply)], now=now)
+            _given_back(observation_id, operation, reply, now=now)
+        return 1
+
+    return _try(observation_id, work, now=now, atomic=False)
+
+
+def _way_back(payment: Payment, key: str) -> tuple[Operation, str]:
+    """Return by which operation, and key, money is given back; what turned out to be captured is not voided again."""
+    void = f"{key}:void"
+    captured = Attempt.objects.filter(idempotency_key=void, outcome=Outcome.REFUSED).exists()
+    if payment.status == PaymentStatus.AUTHORIZED and not captured:
+        return Operation.VOID, void
+    return Operation.REFUND, f"{key}:refund"
+
+
+def _given_back(observation_id: int, operation: Operation, reply: Reply, *, now: datetime) -> None:
+    row = _take(observation_id, NewsStatus.UNDOING, wait=True)
+    if row is None:
+        return
+    if reply.outcome is not Outcome.DONE:
+        Observation.objects.filter(pk=row.id).update(last_error=f"{operation}: {reply.message or reply.code}")
+        return
+    payment = Payment.objects.get(pk=row.payment_id)
+    _settle(row, NewsStatus.UNDONE)
+    Observation.objects.create(
+        payment_id=payment.id,
+        event_id=f"undo:{row.id}",
+        kind=VOIDED if operation is Operation.VOID else REFUNDED,
+        detail={
+            **row.detail,
+            "before": row.detail["after"],
+            "after": payment.status,
+            "late": False,
+            "by_bank": False,
+            "amount_minor": reply.amount_minor or 0,
+            "undoes": row.event_id,
+        },
+        occurred_at=now,
+        due_at=now,
+        created_at=now,
+    )
+
+
+def _try(observation_id: int, work: Callable[[], int], *, now: datetime, atomic: bool = True) -> int:
+    """Do `work`; what it raises is put on record, and it is done again later."""
+    try:
+        if not atomic:
+            return work()
+        with transaction.atomic():
+            return work()
+    except Exception as error:
+        log.exception("payment_news_failed", observation=observation_id)
+        with transaction.atomic():
+            row = Observation.objects.select_for_update().get(pk=observation_id)
+            if row.due_at is not None:
+                _count(row, now=now, error=f"{type(error).__name__}: {error}")
+        return 0
+
+
+def _take(observation_id: int, status: NewsStatus, *, wait: bool = False) -> Observation | None:
+    rows = Observation.objects.select_for_update(skip_locked=not wait).filter(pk=observation_id, status=status)
+    return rows.first()
+
+
+def _settle(row: Observation, status: NewsStatus, *, due_at: datetime | None = None) -> None:
+    row.status, row.due_at, row.last_error, row.tries = status, due_at, "", 0
+    row.save(update_fields=["status", "due_at", "last_error", "tries"])
+
+
+def _count(row: Observation, *, now: datetime, error: str) -> None:
+    """Count a try, and say when the next one is."""
+    row.tries, row.last_error = row.tries + 1, error or row.last_error
+    row.due_at = now + min(FIRST_PAUSE * 2 ** min(row.tries - 1, 20), LONGEST_PAUSE)
+    if now - row.created_at > PATIENCE:
+        row.status, row.due_at = NewsStatus.PARKED, None
+    row.save(update_fields=["status", "due_at", "last_error", "tries"])
+
+
+def _observed(row: Observation) -> Observed:
+    (payment,) = views(Payment.objects.filter(pk=row.payment_id))
+    return Observed(
+        payment.reference_id, payment.id, row.kind, payment, row.event_id, row.occurred_at, dict(row.detail)
+    )
