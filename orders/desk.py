@@ -37,6 +37,10 @@ class OpenOrder:
         self.order = order
         self.saga_id = saga_id  # of the saga that moves it now
         self.lines = lines
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """A transaction begins: nothing has happened in it yet."""
         self.loaded = self.state
         self.events: list[Event] = []
         self.timeline: list[tuple[str, str, str, str]] = []
@@ -71,26 +75,37 @@ class Desk(Workspace):
     """The workspace of every saga about an order.
 
     Writing is safe because one saga at a time changes an order, and that saga's row is locked for as long as the order
-    is on the desk: the one that places it until it is over, and only after that the one that takes it back.
+    is on the desk: the one that places it until it is over, and only after that the one that takes it back. For the
+    same reason an order can stay in a worker's hands while its saga has a call in flight: as long as nobody else has
+    moved the saga, nobody has changed the order.
     """
 
     def __init__(self) -> None:
         self._open: list[OpenOrder] = []
 
     def open(self, tickets: Sequence[Ticket], *, now: datetime) -> None:
-        """Load the orders and lines of `tickets`; raises `Order.DoesNotExist` if one is missing."""
-        wanted = [ticket for ticket in tickets if ticket.subject is None]
-        ids = [ticket.subject_id for ticket in wanted]
+        """Load the orders and lines of `tickets`; raises `Order.DoesNotExist` if one is missing.
+
+        An order that has stayed in hand during a call comes back onto the desk as it is.
+        """
+        self._load([ticket for ticket in tickets if ticket.subject is None])
+        for ticket in tickets:
+            ticket.subject.begin_anew()
+            self._open.append(ticket.subject)
+
+    def _load(self, tickets: Sequence[Ticket]) -> None:
+        if not tickets:
+            return
+        ids = [ticket.subject_id for ticket in tickets]
         orders = Order.objects.in_bulk(ids)
         lines: dict[Any, list[OrderLine]] = {}
         for line in OrderLine.objects.filter(order_id__in=ids).order_by("position"):
             lines.setdefault(line.order_id, []).append(line)
-        for ticket in wanted:
+        for ticket in tickets:
             order = orders.get(ticket.subject_id)
             if order is None:
                 raise Order.DoesNotExist(f"saga {ticket.id} is about order {ticket.subject_id}, which does not exist")
             ticket.subject = OpenOrder(order, tuple(lines.get(order.pk, ())), saga_id=ticket.id)
-            self._open.append(ticket.subject)
 
     def moved(self, ticket: Ticket, status: str, *, now: datetime) -> None:
         """Publish the saga's own events."""

@@ -27,6 +27,7 @@ class Run:
         "fence",
         "forgiven",
         "in_flight",
+        "in_hand",
         "inbox",
         "name",
         "pending_signals",
@@ -69,6 +70,7 @@ class Run:
         self.saga = definition.find(self.name, self.version)
         self.inbox: list[Signal] = []
         self.stop: Signal | None = None
+        self.in_hand = False  # whether this object still says what its row says, while its call is in flight
 
 
 class Signal:
@@ -106,10 +108,15 @@ _CLAIM_ONE = f"""
     WHERE id = %s AND due_at <= statement_timestamp() FOR UPDATE SKIP LOCKED
 """  # noqa: S608
 _LOCK = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE id = %s FOR UPDATE"  # noqa: S608
-_HOLD = f"""
-    SELECT {_COLUMNS} FROM {_TABLE} JOIN unnest(%s::uuid[], %s::bigint[]) AS held (held_id, held_fence)
-    ON id = held_id AND fence = held_fence WHERE in_flight ORDER BY id FOR UPDATE OF {_TABLE}
-"""  # noqa: S608
+# By the key, one after the other and in its order, whatever the planner thinks of the table.
+_HOLD = """
+    SELECT saga.* FROM (
+        SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS given (held_id, held_fence) ORDER BY held_id
+    ) AS held CROSS JOIN LATERAL (
+        SELECT {columns} FROM {table} WHERE id = held_id AND fence = held_fence AND in_flight FOR UPDATE) AS saga
+"""
+_HOLD_ALL = _HOLD.format(table=_TABLE, columns=_COLUMNS)
+_HOLD_IN_HAND = _HOLD.format(table=_TABLE, columns="id, pending_signals, clock_timestamp()")
 _RENEW = f"""
     UPDATE {_TABLE} SET due_at = clock_timestamp() + %s
     FROM unnest(%s::uuid[], %s::bigint[]) AS held (held_id, held_fence)
@@ -145,7 +152,32 @@ def lock(saga_id: UUID) -> Run | None:
 
 def hold(ids: Sequence[UUID], fences: Sequence[int]) -> tuple[list[Run], datetime | None]:
     """Lock those sagas whose call in flight is still ours by its fencing token. Needs a transaction."""
-    return _fetch(_HOLD, [list(ids), list(fences)])
+    return _fetch(_HOLD_ALL, [list(ids), list(fences)])
+
+
+def hold_landed(runs: Sequence[Run], fences: Sequence[int]) -> tuple[list[Run], datetime | None]:
+    """Lock those of `runs` whose call, made with that fence, is still in flight, and answer them. Needs a transaction.
+
+    As long as the fence is the same and the call in flight, nobody has moved the saga: all that may have changed in its
+    row are its signals and its lease. So the run that made the call goes on as it is, with its subject, and nothing is
+    read again. That is good for one transaction: should it come to nothing, what it has left in memory is worth
+    nothing either, and the next time everything is read anew.
+    """
+    ids = [run.ticket.id for run in runs]
+    if not all(run.in_hand for run in runs):
+        return hold(ids, fences)
+    for run in runs:
+        run.in_hand = False
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLD_IN_HAND, [ids, list(fences)])
+        found = cursor.fetchall()
+    by_id = {run.ticket.id: run for run in runs}
+    held = []
+    for saga_id, pending_signals, _ in found:
+        run = by_id[saga_id]
+        run.pending_signals, run.inbox, run.stop, run.due_at = pending_signals, [], None, None
+        held.append(run)
+    return held, (found[-1][-1] if found else None)
 
 
 def renew(ids: Sequence[UUID], fences: Sequence[int], lease: Any) -> set[UUID]:

@@ -183,6 +183,7 @@ class Worker:
         for queue in step.bells:
             self._on_bell(queue)
         for flight in step.flights:
+            flight.run.in_hand = True
             self._launch(Airborne(flight, leased_at + settings.SAGA_LEASE_SECONDS))
 
     def _launch(self, airborne: Airborne) -> None:
@@ -252,21 +253,18 @@ class Worker:
         def record_only(step: Pass, runs: list[Run]) -> None:
             step.answered(runs, replies, onward=False)  # what was answered is kept, whatever the next step may raise
 
+        fences = [run.fence for run in landed]  # of these calls: the transaction may start others, and be rolled back
         try:
-            recorded = self._move(partial(_hold, landed), record)
+            recorded = self._move(partial(rows.hold_landed, landed, fences), record)
         except Exception as error:
             if is_outage(error):
                 raise
             log.exception("recording a group failed; running it one by one")
-            for run in landed:
-                self._move(partial(_hold, [run]), record_only, alone=True)
+            for run, fence in zip(landed, fences, strict=True):
+                self._move(partial(rows.hold_landed, [run], [fence]), record_only, alone=True)
         else:
             if recorded < len(landed):
                 log.warning("answers discarded: another worker has taken over", count=len(landed) - recorded)
-
-
-def _hold(landed: Sequence[Run]) -> tuple[list[Run], datetime | None]:
-    return rows.hold([run.ticket.id for run in landed], [run.fence for run in landed])
 
 
 def park(saga_id: UUID, error: BaseException) -> None:

@@ -127,6 +127,28 @@ def test_only_the_holder_of_the_latest_token_may_write_and_renew(state: dict[str
 
 
 @pytest.mark.django_db
+def test_a_run_in_hand_goes_on_as_it_is_once() -> None:
+    """What a transaction that came to nothing has left in memory is worth nothing: the second time all is read anew."""
+    ours, overtaken = begin(times=2)
+    for trip in (ours, overtaken):
+        change(trip, in_flight=True, fence=3)
+    runs, _ = rows.hold([ours, overtaken], [3, 3])
+    for run in runs:
+        run.in_hand = True
+        run.ticket.subject, run.ticket.context = "at hand", {"remembered": True}
+    change(ours, pending_signals=2)
+    change(overtaken, fence=4)
+    (held,), now = rows.hold_landed(runs, [3, 3])
+    assert held is next(run for run in runs if run.ticket.id == ours)
+    assert (held.pending_signals, held.ticket.subject) == (2, "at hand")
+    assert now is not None
+    held.fence = 9  # the transaction starts another call, and is rolled back
+    (again,), _ = rows.hold_landed(runs, [3, 3])
+    assert (again.ticket.id, again.fence, again.pending_signals) == (ours, 3, 2)
+    assert (again.ticket.subject, again.ticket.context) == (None, {})
+
+
+@pytest.mark.django_db
 def test_a_renewed_lease_counts_from_now() -> None:
     ours, theirs = begin(times=2)
     for saga_id, fence in ((ours, 1), (theirs, 2)):
