@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from inventory.selectors import ProductView
-from marketplace.kernel.money import format_minor
 from marketplace.kernel.pagination import Window
 from marketplace.sagas import selectors as sagas
 from marketplace.sagas.selectors import Entry as HistoryLine
@@ -84,11 +82,6 @@ class SagaStory:
     completed_at: datetime | None
     attention: str
     history: tuple[HistoryLine, ...]
-
-
-def amount(product: ProductView) -> str:
-    """A product's price as the API writes it."""
-    return format_minor(product.price_minor, product.currency)
 
 
 def view(row: Order, lines: Sequence[OrderLine], *, payment: PaymentSummary | None) -> OrderView:

@@ -4,6 +4,7 @@ Only ever a shortcut. Whatever is lost, stale or wrongly deleted here, PostgreSQ
 through; so nothing here needs to be atomic beyond one command.
 """
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -27,42 +28,59 @@ class Front(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look, in one round trip."""
+    """What Redis says of one key."""
 
     front: Front
     record: Record | None = None
 
 
-def claim(digest: bytes) -> Look:
-    """Raise the flag unless there is one, or an answer, already."""
-    name = _name(digest)
+def claim(digests: Sequence[bytes]) -> dict[bytes, Look]:
+    """Raise the flag of each key unless there is one, or an answer, already. One round trip, or two where there is."""
+    looks = redis.available(lambda client: _claim(client, digests), default=None)
+    return dict.fromkeys(digests, Look(Front.DOWN)) if looks is None else looks
 
-    def ask(client: Any) -> tuple[bool, str | None]:
-        with client.pipeline(transaction=False) as pipeline:
-            pipeline.set(name, _AT_WORK, nx=True, ex=FLAG_SECONDS)
-            pipeline.get(name)
-            raised, value = pipeline.execute()
-            return bool(raised), value
 
-    answer = redis.available(ask, default=None)
-    if answer is None:
-        return Look(Front.DOWN)
-    raised, value = answer
-    if raised:
-        return Look(Front.MINE)
+def _claim(client: Any, digests: Sequence[bytes]) -> dict[bytes, Look]:
+    with client.pipeline(transaction=False) as pipeline:
+        for digest in digests:
+            pipeline.set(_name(digest), _AT_WORK, nx=True, ex=FLAG_SECONDS)
+        raised = pipeline.execute()
+    looks = {digest: Look(Front.MINE) for digest in digests}
+    if theirs := [digest for digest, ours in zip(digests, raised, strict=True) if not ours]:
+        values = client.mget([_name(digest) for digest in theirs])
+        looks.update((digest, _look(value)) for digest, value in zip(theirs, values, strict=True))
+    return looks
+
+
+def _look(value: str | None) -> Look:
     if value is None or value == _AT_WORK:  # None: it was lowered between the two commands
         return Look(Front.TAKEN)
     return Look(Front.FINISHED, Record.from_text(value))
 
 
-def keep(digest: bytes, record: Record) -> None:
-    """Put the answer in the flag's place. To be called after the commit."""
-    redis.available(lambda client: client.set(_name(digest), record.to_text(), ex=KEPT_SECONDS), default=None)
+def keep(records: Mapping[bytes, Record]) -> None:
+    """Put the answers in their flags' places. To be called after the commit."""
+    _with_each(
+        records, lambda pipeline, digest: pipeline.set(_name(digest), records[digest].to_text(), ex=KEPT_SECONDS)
+    )
 
 
-def lower(digest: bytes) -> None:
-    """Take the flag away: the work came to nothing, and whoever asks again may try."""
-    redis.available(lambda client: client.delete(_name(digest)), default=None)
+def lower(digests: Collection[bytes]) -> None:
+    """Take the flags away: the work came to nothing, and whoever asks again may try."""
+    _with_each(digests, lambda pipeline, digest: pipeline.delete(_name(digest)))
+
+
+def _with_each(digests: Collection[bytes], send: Callable[[Any, bytes], None]) -> None:
+    """Send a command for each of `digests`, all in one round trip; their answers don't matter."""
+
+    def use(client: Any) -> None:
+        with client.pipeline(transaction=False) as pipeline:
+            for digest in digests:
+                send(pipeline, digest)
+            pipeline.execute()
+
+    if digests:
+        redis.available(use, default=None)
 
 
 def _name(digest: bytes) -> str:

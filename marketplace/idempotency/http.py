@@ -1,15 +1,15 @@
 """Idempotency keys of HTTP requests."""
 
 import re
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from marketplace.idempotency import services
 from marketplace.idempotency.errors import KeyMalformed, KeyMissing
-from marketplace.idempotency.services import Answer, Body, Scope, fingerprint, run_once
+from marketplace.idempotency.services import Scope, fingerprint
 
 HEADER: Final = "Idempotency-Key"
 MEMBER: Final = "requestId"
@@ -19,29 +19,25 @@ SHORTEST_GUEST_KEY: Final = 16
 _KEY: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")  # a header can't hold blanks at its ends
 
 
-def respond(
-    request: Request,
-    *,
-    route: str,
-    now: datetime,
-    work: Callable[[], Answer],
-    present: Callable[[Body], Body] = lambda body: body,
-) -> Response:
-    """Answer `request` with `work`'s answer, once for each key; see `services.run_once` for `work` and `present`.
+class Once(Protocol):
+    """Whatever answers once for each key, such as `Together.run_once` with all but these two given."""
 
-    A replay says so in `Idempotency-Replayed`. Raises `KeyMissing` and `KeyMalformed`, and what `run_once` raises.
+    def __call__(self, scope: Scope, *, fingerprint: str) -> services.Response: ...
+
+
+def respond(request: Request, *, route: str, once: Once) -> Response:
+    """Answer `request` with what `once` answers for its key and body.
+
+    A replay says so in `Idempotency-Replayed`. Raises `KeyMissing` and `KeyMalformed`, and what `once` raises.
     """
     principal = principal_of(request)
     key = key_of(request, guest=principal == GUEST)
-    response = run_once(
+    answer = once(
         Scope(principal=principal, method=request.method or "", route=route, key=key),
         fingerprint=fingerprint(_content(request.data)),
-        now=now,
-        work=work,
-        present=present,
     )
-    headers = {**response.headers, **({"Idempotency-Replayed": "true"} if response.replayed else {})}
-    return Response(response.body, status=response.status, headers=headers)
+    headers = {**answer.headers, **({"Idempotency-Replayed": "true"} if answer.replayed else {})}
+    return Response(answer.body, status=answer.status, headers=headers)
 
 
 def key_of(request: Request, *, guest: bool) -> str:

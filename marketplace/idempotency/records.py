@@ -2,23 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Self
+from operator import itemgetter
+from typing import Final, Self
 
 from django.db import connection
 
-from marketplace.kernel.bulk import to_json
+from marketplace.idempotency.models import IdempotencyRecord
+from marketplace.kernel import bulk
+from marketplace.kernel.bulk import binding_cursor
 
 KEPT_FOR: Final = timedelta(days=30)
 
+_COLUMNS: Final = (
+    "digest", "principal", "method", "route", "fingerprint", "status", "headers", "body", "created_at", "expires_at",
+)  # fmt: skip
 # A row past its time that nobody has swept yet is in nobody's way.
-_INSERT: Final = """
-INSERT INTO idempotency_record
-    (digest, principal, method, route, fingerprint, status, headers, body, created_at, expires_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (digest) DO UPDATE SET
+_UNLESS_TAKEN: Final = """
+(digest) DO UPDATE SET
     fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers, body = excluded.body,
     created_at = excluded.created_at, expires_at = excluded.expires_at
 WHERE idempotency_record.expires_at <= excluded.created_at
@@ -58,48 +61,43 @@ class Record:
         return cls(**json.loads(text))
 
 
-def find(digest: bytes, *, now: datetime) -> Record | None:
-    """Return the record that is committed (or our transaction's own) and not past its time."""
-    with connection.cursor() as cursor:
+def find(digests: Sequence[bytes], *, now: datetime) -> dict[bytes, Record]:
+    """Return the records that are committed (or our transaction's own) and not past their time."""
+    with binding_cursor() as cursor:
         cursor.execute(
-            "SELECT fingerprint, status, headers::text, body FROM idempotency_record"
-            " WHERE digest = %s AND expires_at > %s",
-            [digest, now],
+            "SELECT digest, fingerprint, status, headers::text, body FROM idempotency_record"
+            " WHERE digest = ANY(%s) AND expires_at > %s",
+            [list(digests), now],
         )
-        row = cursor.fetchone()
-    return None if row is None else Record(row[0], row[1], json.loads(row[2]), row[3])
+        rows = cursor.fetchall()
+    return {bytes(digest): Record(mark, status, json.loads(text), body) for digest, mark, status, text, body in rows}
 
 
-def insert(scope: Scope, record: Record, *, now: datetime) -> bool:
-    """Write `record` in the caller's transaction; return False when another request was first.
+def insert(finished: Sequence[tuple[Scope, Record]], *, now: datetime) -> bool:
+    """Write the records in the caller's transaction; return False when another request was first with any of them.
 
-    Waits for a transaction that is just writing the same key, and answers when that one has ended.
+    Waits for a transaction that is just writing one of the keys, and answers when that one has ended. The keys must
+    differ; they are written in one order by everybody, so that two groups don't wait for each other.
     """
-    values: list[Any] = [
-        scope.digest(),
-        scope.principal,
-        scope.method,
-        scope.route,
-        record.fingerprint,
-        record.status,
-        to_json(dict(record.headers)),
-        record.body,
-        now,
-        now + KEPT_FOR,
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, values)
-        return bool(cursor.rowcount == 1)
-
-
-def try_lock(digest: bytes) -> bool:
-    """Take the key's lock until the caller's transaction ends; return False when another transaction has it."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_xact_lock(%s)", [int.from_bytes(digest[:8], byteorder="big", signed=True)]
+    rows = [
+        (
+            *(scope.digest(), scope.principal, scope.method, scope.route, record.fingerprint, record.status),
+            *(record.headers, record.body, now, now + KEPT_FOR),
         )
-        [(locked,)] = cursor.fetchall()
-    return bool(locked)
+        for scope, record in finished
+    ]
+    return bulk.insert(IdempotencyRecord, _COLUMNS, sorted(rows, key=itemgetter(0)), on_conflict=_UNLESS_TAKEN) == len(
+        rows
+    )
+
+
+def try_lock(digests: Sequence[bytes]) -> set[bytes]:
+    """Take the keys' locks until the caller's transaction ends; return those that no other transaction has."""
+    numbers = [int.from_bytes(digest[:8], byteorder="big", signed=True) for digest in digests]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number", [numbers])
+        locked = [row[0] for row in cursor.fetchall()]
+    return {digest for digest, ours in zip(digests, locked, strict=True) if ours}
 
 
 def delete_expired(*, now: datetime, limit: int) -> int:

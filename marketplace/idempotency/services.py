@@ -3,36 +3,30 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final, Generic, TypeVar
 
-from django.db import transaction
+from django.db import connection
 
-from marketplace.idempotency import front, records
+from marketplace.idempotency.attempts import Answer, Body, Finding, Request, attempt
 from marketplace.idempotency.errors import InProgress, KeyReused
-from marketplace.idempotency.front import Front
-from marketplace.idempotency.records import Record, Scope
+from marketplace.idempotency.records import Scope
 from marketplace.kernel.bulk import to_json
+from marketplace.kernel.clock import database_now
+from marketplace.kernel.errors import MarketplaceError
+from marketplace.kernel.gathering import Gathering
 
-__all__ = ["Answer", "Response", "Scope", "fingerprint", "run_once"]
+__all__ = ["Answer", "Body", "Response", "Scope", "Together", "fingerprint", "run_once"]
 
 WAIT_SECONDS: Final = 1.0  # for the first request to finish
 _PAUSE_SECONDS: Final = 0.01  # between two looks at first; doubled up to the longest
 _LONGEST_PAUSE_SECONDS: Final = 0.16
 
-Body = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the work answers; it is stored as it is, so it must hold no secret."""
-
-    status: int
-    body: Body
-    headers: Mapping[str, str] = field(default_factory=dict)
+Asked = TypeVar("Asked")
+SharedWork = Callable[[Sequence[Asked], datetime], Sequence[Answer | MarketplaceError]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +39,8 @@ class Response:
     replayed: bool
 
 
-class _OvertakenError(Exception):
-    """Another request with this key committed first; ours is rolled back."""
+def _as_it_is(body: Body) -> Body:
+    return body
 
 
 def fingerprint(body: object) -> str:
@@ -61,7 +55,7 @@ def run_once(
     fingerprint: str,
     now: datetime,
     work: Callable[[], Answer],
-    present: Callable[[Body], Body] = lambda body: body,
+    present: Callable[[Body], Body] = _as_it_is,
 ) -> Response:
     """Run `work` unless it was done for this key already, and return its answer, or the answer there was then.
 
@@ -72,66 +66,57 @@ def run_once(
     Raises `KeyReused` when the key was used with another `fingerprint`, `InProgress` when the first request has not
     finished within a second, and the database's errors when it does not answer: never is the work done unrecorded.
     """
-    digest = scope.digest()
-    attempt = partial(_attempt, scope, digest, fingerprint=fingerprint, now=now, work=work)
+    request = Request(scope, fingerprint, None)
+    look = partial(attempt, [request], work=lambda _: [work()], now=now)
+    return _answered(request, lambda: look()[0], present=present)
+
+
+class Together(Generic[Asked]):
+    """Work that is done once for each key, and in one transaction for all who ask at the same time.
+
+    `work(asked, now)` runs in the transaction of the records of its answers. It answers each, in their order: by an
+    `Answer`, or by a refusal, for which nothing may have been written. What it raises undoes the work for all of them.
+
+    Under load one commit, and one of each statement, serves a whole group; who comes alone is served alone, at once.
+    A group that fails is taken apart, and each request of it tried by itself: none is harmed by another.
+    """
+
+    def __init__(self, work: SharedWork[Asked]) -> None:
+        self._work = work
+        self._gathering = Gathering(self._attempt)
+
+    def run_once(
+        self, scope: Scope, *, fingerprint: str, asked: Asked, present: Callable[[Body], Body] = _as_it_is
+    ) -> Response:
+        """Have the work done for `asked`, as the function `run_once` does it, and raise what that raises.
+
+        Inside of a transaction it is done alone, since its outcome is that transaction's.
+        """
+        request = Request(scope, fingerprint, asked)
+
+        def look() -> Finding:
+            return self._attempt([request])[0] if connection.in_atomic_block else self._gathering.put(request)
+
+        return _answered(request, look, present=present)
+
+    def _attempt(self, requests: Sequence[Request[Asked]]) -> list[Finding]:
+        now = database_now()
+        return attempt(requests, work=lambda asked: self._work(asked, now), now=now)
+
+
+def _answered(request: Request[Asked], look: Callable[[], Finding], *, present: Callable[[Body], Body]) -> Response:
+    """Look until there is an answer; raises its refusal, `KeyReused`, or `InProgress`."""
     deadline, pause = time.monotonic() + WAIT_SECONDS, _PAUSE_SECONDS
     while True:
-        look = front.claim(digest)
-        record, fresh = look.record, False
-        if look.front is Front.MINE:
-            record, fresh = attempt(locked=True)
-        elif look.front is Front.DOWN:
-            record, fresh = attempt(locked=False)
-        elif look.front is Front.TAKEN:
-            record = records.find(digest, now=now)
-        if record is not None:
-            return _respond(record, fingerprint=fingerprint, present=present, replayed=not fresh)
+        finding = look()
+        if finding.refusal is not None:
+            raise finding.refusal
+        if (record := finding.record) is not None:
+            if record.fingerprint != request.fingerprint:
+                raise KeyReused
+            # From the record, first time and replay alike, so that both are the same to the byte.
+            return Response(record.status, present(json.loads(record.body)), record.headers, not finding.fresh)
         if time.monotonic() >= deadline:
             raise InProgress(retry_after=1)
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-
-
-def _attempt(
-    scope: Scope, digest: bytes, *, locked: bool, fingerprint: str, now: datetime, work: Callable[[], Answer]
-) -> tuple[Record | None, bool]:
-    """Do the work and record it, or find the record of it; return (record, whether it is ours).
-
-    Without the flag in Redis (`locked` False) a lock in PostgreSQL keeps others from working in vain; None when one of
-    them has it. Either is a courtesy: what decides is the record's primary key.
-    """
-    try:
-        record, fresh = _work_and_record(scope, digest, locked=locked, fingerprint=fingerprint, now=now, work=work)
-    except _OvertakenError:
-        record, fresh = records.find(digest, now=now), False
-    except BaseException:
-        front.lower(digest)
-        raise
-    if record is not None:
-        transaction.on_commit(partial(front.keep, digest, record))
-    return record, fresh
-
-
-@transaction.atomic
-def _work_and_record(
-    scope: Scope, digest: bytes, *, locked: bool, fingerprint: str, now: datetime, work: Callable[[], Answer]
-) -> tuple[Record | None, bool]:
-    record = records.find(digest, now=now)
-    if record is None and not locked:
-        if not records.try_lock(digest):
-            return None, False
-        record = records.find(digest, now=now)  # who had the lock before us may have written it since
-    if record is not None:
-        return record, False
-    answer = work()
-    record = Record(fingerprint, answer.status, dict(answer.headers), to_json(answer.body))
-    if not records.insert(scope, record, now=now):
-        raise _OvertakenError
-    return record, True
-
-
-def _respond(record: Record, *, fingerprint: str, present: Callable[[Body], Body], replayed: bool) -> Response:
-    """Answer from the record, first time and replay alike, so that both are the same to the byte."""
-    if record.fingerprint != fingerprint:
-        raise KeyReused
-    return Response(record.status, present(json.loads(record.body)), record.headers, replayed)

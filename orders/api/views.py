@@ -1,6 +1,7 @@
 """The orders' endpoints. Each translates, makes one call of a service or selector, and answers."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from marketplace.idempotency import http as idempotency
-from marketplace.idempotency import services as once
+from marketplace.idempotency.services import Answer, Together
 from marketplace.kernel.clock import database_now
+from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.pagination import page
 from orders import access, selectors, services
 from orders.api.serializers import (
@@ -29,6 +31,7 @@ from orders.api.serializers import (
 from orders.errors import UnknownOrder
 from orders.models import Status
 from orders.selectors import OrderView
+from orders.services import NewOrder
 
 SECRET = OpenApiParameter("X-Order-Secret", str, OpenApiParameter.HEADER, description="a guest's key to this order")
 KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="1 to 255 printable characters")
@@ -92,14 +95,8 @@ class OrderList(APIView):
         body = NewOrderSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         order = body.to_order(user_id=self._buyer(request, body.validated_data), currency=settings.CURRENCY)
-        now = database_now()
-
-        def work() -> once.Answer:
-            view = services.place(order, now=now)
-            content = as_json(view)
-            return once.Answer(status=201, body=content, headers={"Location": content["links"]["self"]})
-
-        return idempotency.respond(request, route="POST /api/orders", now=now, work=work, present=_with_secret)
+        once = partial(_PLACING.run_once, asked=order, present=_with_secret)
+        return idempotency.respond(request, route="POST /api/orders", once=once)
 
     def _buyer(self, request: Request, data: dict[str, Any]) -> str:
         """For whom the order is: oneself, or anybody for staff."""
@@ -114,6 +111,21 @@ class OrderList(APIView):
 def _with_secret(body: dict[str, Any]) -> dict[str, Any]:
     """Add the secret to a guest's new order; it is derived, so that it lies in no store."""
     return {**body, "clientSecret": access.client_secret(UUID(body["id"]))}
+
+
+def _place(asked: Sequence[NewOrder], now: datetime) -> list[Answer | MarketplaceError]:
+    return [
+        placed if isinstance(placed, MarketplaceError) else _created(placed)
+        for placed in services.place_many(asked, now=now)
+    ]
+
+
+def _created(view: OrderView) -> Answer:
+    content = as_json(view)
+    return Answer(status=201, body=content, headers={"Location": content["links"]["self"]})
+
+
+_PLACING = Together(_place)
 
 
 class OrdersOfUser(APIView):

@@ -202,6 +202,31 @@ def test_fifty_requests_with_one_key(shop, laptop, settings, redis_is_there):
     assert len(shop.gateway.charges()) == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_and_each_gets_its_own_answer(shop, laptop):
+    """They are written together, in one transaction for all that come at a time; that is nobody's concern."""
+    asked = [
+        (body(), 201, None),
+        (body(items=[{"sku": "no-such-thing", "quantity": 1}]), 422, "unknown_sku"),
+        (body(items=[{"sku": "laptop-1", "quantity": 1, "price": "1298.99"}]), 409, "price_changed"),
+        (body(currency="USD"), 422, "currency_mismatch"),
+    ] * 10
+
+    def press(given):
+        try:
+            return post(APIClient(), given[0])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(16) as pool:
+        replies = list(pool.map(press, asked))
+
+    assert [(reply.status_code, reply.json().get("code")) for reply in replies] == [given[1:] for given in asked]
+    placed = [reply.json()["id"] for reply in replies if reply.status_code == 201]
+    assert len(set(placed)) == Order.objects.count() == SagaInstance.objects.count() == 10
+    assert len({reply.json()["number"] for reply in replies if reply.status_code == 201}) == 10
+
+
 def test_an_order_is_its_buyers_business(shop, laptop):
     mine, theirs = signed_in("user-1"), signed_in("user-2")
     order = post(mine).json()

@@ -181,7 +181,7 @@ def test_a_crash_after_the_record_is_written_leaves_nothing(either_way, redis, m
 
 def test_a_crash_after_the_commit_loses_nothing(either_way, monkeypatch):
     with monkeypatch.context() as seam:
-        seam.setattr(front, "keep", lambda *_: 1 / 0)
+        seam.setattr(front, "keep", lambda records: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             once()
     assert things() == 1
@@ -259,7 +259,8 @@ def test_when_the_first_is_refused_one_that_waited_may_try(either_way):
 
 
 def test_a_process_that_died_at_work_is_not_in_the_way_for_long(redis):
-    assert front.claim(SCOPE.digest()).front is Front.MINE  # and then it died
+    [look] = front.claim([SCOPE.digest()]).values()
+    assert look.front is Front.MINE  # and then it died
     with pytest.raises(InProgress):
         once()
     [flag] = redis.keys()
@@ -272,7 +273,7 @@ def test_a_process_that_died_at_work_is_not_in_the_way_for_long(redis):
 def test_when_two_work_after_all_the_row_decides(monkeypatch):
     """Redis is flushed while the first is at work: the second believes that it is the first."""
     both = threading.Barrier(2)
-    monkeypatch.setattr(front, "claim", lambda digest: Look(Front.MINE))
+    monkeypatch.setattr(front, "claim", lambda digests: dict.fromkeys(digests, Look(Front.MINE)))
 
     def at_the_same_time():
         answer = work()
