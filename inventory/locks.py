@@ -6,8 +6,8 @@
 Nothing waits for a stock row while it holds a reservation row. A stock row's lock covers the reservations of its SKU
 too: a hold is written or moved only under it. `extend` alone moves no stock and takes only the second kind.
 
-The locks last until the caller's transaction ends, so a transaction makes one call that moves stock, or its first such
-call names every SKU of the later ones. (Where that can't be kept, PostgreSQL breaks the tie and the loser runs again.)
+The locks last until the caller's transaction ends, so a transaction makes one call that moves stock, or names every SKU
+of all of them before the first (`inventory.services.lock_for`).
 """
 
 from collections.abc import Iterable

@@ -77,6 +77,15 @@ def check(requests: Sequence[HoldRequest]) -> list[HoldResult]:
     return [_answer(request, _sum_lines(request), levels, known) for request in requests]
 
 
+def lock_for(skus: Iterable[str]) -> None:
+    """Lock the stock of all `skus` before the first call that moves any of them, where there will be several calls.
+
+    Needs the caller's transaction. See `inventory.locks`: each call locks what it moves in order, but not the two of
+    them together.
+    """
+    lock_stock(skus)
+
+
 def reserve(requests: Sequence[HoldRequest], *, now: datetime) -> list[HoldResult]:
     """Hold units for each request that fits, in the order given while stock lasts; one result per request.
 

@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
+from inventory import services as inventory
 from inventory.services import Line
 from marketplace.kernel import bulk
 from marketplace.outbox.services import Event, append
@@ -31,7 +32,9 @@ _state = itemgetter(*_CHANGED)
 class OpenOrder:
     """An order on the desk, with its lines, and what happened to it in this transaction."""
 
-    __slots__ = ("events", "lines", "loaded", "order", "saga_id", "timeline")
+    __slots__ = ("desk", "events", "lines", "loaded", "order", "saga_id", "timeline")
+
+    desk: "Desk"  # where it lies in this transaction
 
     def __init__(self, order: Order, lines: tuple[OrderLine, ...], *, saga_id: UUID) -> None:
         self.order = order
@@ -82,6 +85,7 @@ class Desk(Workspace):
 
     def __init__(self) -> None:
         self._open: list[OpenOrder] = []
+        self._stock_locked = False
 
     def open(self, tickets: Sequence[Ticket], *, now: datetime) -> None:
         """Load the orders and lines of `tickets`; raises `Order.DoesNotExist` if one is missing.
@@ -91,7 +95,9 @@ class Desk(Workspace):
         self._load([ticket for ticket in tickets if ticket.subject is None])
         for ticket in tickets:
             ticket.subject.begin_anew()
+            ticket.subject.desk = self
             self._open.append(ticket.subject)
+        self._stock_locked = False
 
     def _load(self, tickets: Sequence[Ticket]) -> None:
         if not tickets:
@@ -106,6 +112,17 @@ class Desk(Workspace):
             if order is None:
                 raise Order.DoesNotExist(f"saga {ticket.id} is about order {ticket.subject_id}, which does not exist")
             ticket.subject = OpenOrder(order, tuple(lines.get(order.pk, ())), saga_id=ticket.id)
+
+    def lock_stock(self, tickets: Sequence[Ticket]) -> None:
+        """To be called before stock is moved for `tickets`: lock that of every order on the desk, if these aren't all.
+
+        A transaction may sell the units of some orders and then put back those of others. Were each locked when its
+        turn comes, two transactions could wait for one another. Where the first to move stock are all there are, their
+        SKUs are locked in order anyway; where nothing is moved, nothing is locked.
+        """
+        if not self._stock_locked and len(tickets) < len(self._open):
+            inventory.lock_for({line.sku for opened in self._open for line in opened.lines})
+        self._stock_locked = True
 
     def moved(self, ticket: Ticket, status: str, *, now: datetime) -> None:
         """Publish the saga's own events."""

@@ -1,8 +1,9 @@
 """The saga's dealings with the vault."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -15,6 +16,11 @@ from orders.desk import OpenOrder
 
 def _requests(tickets: Sequence[Ticket], expires_at: datetime) -> list[HoldRequest]:
     return [HoldRequest(ticket.subject.order.id, ticket.subject.stock_lines, expires_at) for ticket in tickets]
+
+
+def _lock(tickets: Sequence[Ticket]) -> None:
+    """Lock what this transaction may move, for these tickets and for all the others in it, in order."""
+    tickets[0].subject.desk.lock_stock(tickets)
 
 
 def _items(lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -33,6 +39,7 @@ def _validated(ticket: Ticket, result: HoldResult) -> Outcome:
 def reserve(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """Hold the units of every order that fits, for RESERVATION_TTL_SECONDS; the oldest saga first."""
     until = now + timedelta(seconds=settings.RESERVATION_TTL_SECONDS)
+    _lock(tickets)
     results = inventory.reserve(_requests(tickets, until), now=now)
     return [_reserved(ticket.subject, result, until) for ticket, result in zip(tickets, results, strict=True)]
 
@@ -59,13 +66,18 @@ def _short(opened: OpenOrder, result: HoldResult) -> Outcome:
 
 def release(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """Give the held units back; safe where nothing was held. A hold that ran out is on record as EXPIRED."""
-    expired = [t for t in tickets if t.cause is not None and t.cause.code == "reservation_expired"]
-    others = [t for t in tickets if t not in expired]
-    released: Mapping[Any, tuple[Line, ...]] = {
-        **(inventory.expire([t.subject_id for t in expired], now=now) if expired else {}),
-        **(inventory.release([t.subject_id for t in others], now=now) if others else {}),
-    }
+    expired = [ticket for ticket in tickets if _has_expired(ticket)]
+    others = [ticket for ticket in tickets if not _has_expired(ticket)]
+    released: dict[UUID, tuple[Line, ...]] = {}
+    for group, give_back in ((expired, inventory.expire), (others, inventory.release)):
+        if group:
+            _lock(group)
+            released |= give_back([ticket.subject_id for ticket in group], now=now)
     return [_released(ticket.subject, released.get(ticket.subject_id, ())) for ticket in tickets]
+
+
+def _has_expired(ticket: Ticket) -> bool:
+    return ticket.cause is not None and ticket.cause.code == "reservation_expired"
 
 
 def _released(opened: OpenOrder, lines: tuple[Line, ...]) -> Outcome:
@@ -84,6 +96,7 @@ def reserved_until(ticket: Ticket) -> datetime:
 
 def sell_and_confirm(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """Take the units out of stock and confirm the orders, in one transaction."""
+    _lock(tickets)
     sold = inventory.commit([ticket.subject_id for ticket in tickets], now=now)
     return [_confirmed(ticket.subject, sold=ticket.subject_id in sold) for ticket in tickets]
 
@@ -99,6 +112,7 @@ def _confirmed(opened: OpenOrder, *, sold: bool) -> Outcome:
 
 def take_back(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """Put the units that were sold back on the shelf."""
+    _lock(tickets)
     back = inventory.restock([ticket.subject_id for ticket in tickets], now=now, reason="order cancelled")
     return [_taken_back(ticket.subject, back.get(ticket.subject_id, ())) for ticket in tickets]
 
