@@ -45,8 +45,7 @@ def _as_it_is(body: Body) -> Body:
 
 def fingerprint(body: object) -> str:
     """Return the SHA-256, in hex, of `body` as canonical JSON: the order of members and white space say nothing."""
-    canonical = json.dumps(json.loads(to_json(body)), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(to_json(body, sort_keys=True).encode()).hexdigest()
 
 
 def run_once(

@@ -25,9 +25,9 @@ def _plain(value: object) -> str:
     raise TypeError(f"{type(value).__name__} can't be written as JSON")
 
 
-def to_json(value: object) -> str:
+def to_json(value: object, *, sort_keys: bool = False) -> str:
     """Write `value` as JSON text; UUIDs and datetimes become strings."""
-    return json.dumps(value, default=_plain, separators=(",", ":"))
+    return json.dumps(value, default=_plain, separators=(",", ":"), sort_keys=sort_keys)
 
 
 def binding_cursor() -> Any:

@@ -27,6 +27,7 @@ from orders.api.serializers import (
     PaySerializer,
     SagaSerializer,
     as_json,
+    to_order,
 )
 from orders.errors import UnknownOrder
 from orders.models import Status
@@ -92,9 +93,8 @@ class OrderList(APIView):
     )
     def post(self, request: Request) -> Response:
         """Place an order. Its saga starts at once; follow `links.saga` to see it unfold."""
-        body = NewOrderSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        order = body.to_order(user_id=self._buyer(request, body.validated_data), currency=settings.CURRENCY)
+        body = NewOrderSerializer.read(request.data)
+        order = to_order(body, user_id=self._buyer(request, body), currency=settings.CURRENCY)
         once = partial(_PLACING.run_once, asked=order, present=_with_secret)
         return idempotency.respond(request, route="POST /api/orders", once=once)
 
@@ -174,9 +174,8 @@ class OrderPay(APIView):
     def post(self, request: Request, order_id: UUID) -> Response:
         """Pay an order that waits in RESERVED. Asking twice pays once."""
         _require_access(request, order_id)
-        body = PaySerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        view = services.pay(order_id, method=body.validated_data["payment_method"], now=database_now())
+        body = PaySerializer.read(request.data)
+        view = services.pay(order_id, method=body["payment_method"], now=database_now())
         return Response(as_json(view), status=202)
 
 
@@ -193,14 +192,13 @@ class OrderCancel(APIView):
     def post(self, request: Request, order_id: UUID) -> Response:
         """Cancel an order, a confirmed one too: 202 while it is being undone or refunded, 200 once it is cancelled."""
         _require_access(request, order_id)
-        body = CancelSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = CancelSerializer.read(request.data)
         owner = selectors.owner_of(order_id)
         result = services.cancel(
             order_id,
             actor=_username(request),
             now=database_now(),
             by_staff=_is_staff(request) and owner != _username(request),
-            reason=body.validated_data.get("reason", ""),
+            reason=body.get("reason", ""),
         )
         return Response(as_json(result.order), status=202 if result.pending else 200)

@@ -70,3 +70,25 @@ def test_what_is_no_object_is_refused(body):
     serializer = Basket(data=body)
 
     assert not serializer.is_valid()
+
+
+def test_one_reader_reads_for_everybody_and_keeps_nothing():
+    assert Basket.read({"orderedLines": [{"quantity": 2}], "userName": "Ada"}) == {
+        "ordered_lines": [{"quantity": 2}],
+        "user_name": "ada",
+    }
+    for _ in range(2):
+        with pytest.raises(ValidationError) as refused:
+            Basket.read({"orderedLines": [{"quantity": 0}], "user_name": "x"})
+        assert refused.value.get_codes() == {
+            "orderedLines": {0: {"quantity": ["min_value"]}},
+            "user_name": ["unknown_field"],
+        }
+    assert Basket.read({"orderedLines": [{"quantity": 1}]}) == {"ordered_lines": [{"quantity": 1}]}
+    assert Line.read({"quantity": 1}) == {"quantity": 1}
+
+
+@pytest.mark.parametrize("body", [[], "text", 5, None, True])
+def test_a_reader_refuses_what_is_no_object(body):
+    with pytest.raises(ValidationError):
+        Basket.read(body)
