@@ -10,6 +10,7 @@ Conflict
 ├── PriceChanged        the price is not the one that the buyer saw
 ├── NotPayable          the order does not wait for a payment
 ├── AlreadyShipped      too late to cancel
+├── NotConfirmed        nobody is to ship it yet
 └── NotCancellable      it has come to an end that can't be cancelled
 """
 
@@ -56,6 +57,12 @@ class AlreadyShipped(Conflict):
     """The parcel is already on its way, so the order can't be cancelled any more."""
 
     code = "already_shipped"
+
+
+class NotConfirmed(Conflict):
+    """This order is not confirmed, so there is nothing to ship yet."""
+
+    code = "not_confirmed"
 
 
 class NotCancellable(Conflict):

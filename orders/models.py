@@ -30,6 +30,7 @@ class Status(models.TextChoices):
 
 BEFORE_CONFIRMATION = (Status.CREATED, Status.RESERVED, Status.PAYMENT_PENDING, Status.PAID)
 BEFORE_SHIPPING = (*BEFORE_CONFIRMATION, Status.CONFIRMED)
+SHIPPED = (Status.SHIPPED, Status.IN_TRANSIT, Status.DELIVERED)
 ENDED = frozenset({Status.DELIVERED, Status.FAILED, Status.CANCELLED})
 
 
@@ -94,6 +95,10 @@ class Order(models.Model):
     def confirm(self) -> None:
         """The money is captured and the units are sold: the order stands."""
         self.reserved_until = None
+
+    @transition(field=status, source=Status.CONFIRMED, target=Status.SHIPPED)
+    def ship(self) -> None:
+        """The parcel has left the house: from here on there is no way back."""
 
     @transition(field=status, source=BEFORE_SHIPPING, target=Status.FAILED)
     def fail(self, *, code: str, message: str, detail: dict[str, Any] | None = None) -> None:

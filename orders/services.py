@@ -2,21 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from inventory import selectors as catalogue
 from inventory import services as inventory
-from marketplace.kernel.ids import new_id
-from marketplace.outbox.services import append
 from marketplace.sagas import services as sagas
-from orders import events, selectors
-from orders.errors import AlreadyShipped, NotCancellable, NotPayable
-from orders.models import BEFORE_CONFIRMATION, Order, Status, TimelineEntry
+from orders import selectors
+from orders.errors import AlreadyShipped, NotCancellable, NotConfirmed, NotPayable
+from orders.models import BEFORE_CONFIRMATION, SHIPPED, Status
 from orders.placing import LARGEST_TOTAL, MOST_LINES, MOST_UNITS, NewOrder, OrderLineRequest, place, place_many
-from orders.sagas.reverse_order import ReverseOrder
+from orders.reversals import Wish, reverse
 from orders.selectors import OrderView
 
 __all__ = [
@@ -27,6 +24,7 @@ __all__ = [
     "NewOrder",
     "OrderLineRequest",
     "cancel",
+    "cannot_ship",
     "expire_reservations",
     "pay",
     "place",
@@ -77,32 +75,31 @@ def cancel(order_id: UUID, *, actor: str, now: datetime, by_staff: bool = False,
             return CancelResult(view, pending=True)
         view = selectors.order(order_id)  # it has come to an end meanwhile
     if view.status == Status.CONFIRMED:
-        _reverse(order_id, payload, why="Wants to cancel: the money goes back first, then the units.", now=now)
+        wish = Wish("cancelled", code, payload["actor"], reason)
+        reverse(order_id, wish, why="Wants to cancel: the money goes back first, then the units.", now=now)
         view = selectors.order(order_id)
-    if view.status in (Status.SHIPPED, Status.IN_TRANSIT, Status.DELIVERED):
+    if view.status in SHIPPED:
         raise AlreadyShipped(status=view.status)
     if view.status not in (Status.CONFIRMED, Status.CANCELLED):
         raise NotCancellable(status=view.status)
     return CancelResult(view, pending=view.status == Status.CONFIRMED)
 
 
-@transaction.atomic
-def _reverse(order_id: UUID, asked: dict[str, Any], *, why: str, now: datetime) -> None:
-    """Start the reversal of a confirmed order, unless it has one or is not confirmed any more.
+def cannot_ship(order_id: UUID, *, reason: str, actor: str, now: datetime) -> CancelResult:
+    """Take back a confirmed order that the warehouse can't send: refund, restock, and FAILED `cannot_ship`.
 
-    Whoever comes first writes the reversal's id onto the order; the others wait for that row, and then find it there.
+    Saying it again, or of an order that is being taken back already, is answered the same. `actor` and `reason` go onto
+    the timeline; the buyer reads neither. Takes its own transaction. Raises `UnknownOrder`, `AlreadyShipped` and, for
+    orders that are not confirmed yet, `NotConfirmed`.
     """
-    saga_id = new_id()
-    claimed = Order.objects.filter(pk=order_id, status=Status.CONFIRMED, reversal_id=None).update(
-        reversal_id=saga_id, refund_status="PENDING", updated_at=now
-    )
-    if not claimed:
-        return
-    TimelineEntry.objects.create(
-        order_id=order_id, from_status=Status.CONFIRMED, to_status=Status.CONFIRMED, who=asked["actor"], why=why, at=now
-    )
-    sagas.start(ReverseOrder, [sagas.Start(id=saga_id, subject_id=order_id, context=asked)], now=now)
-    append([events.about(Order.objects.get(pk=order_id), "SAGA_STARTED", {}, saga_id=saga_id)], now=now)
+    wish = Wish("failed", "cannot_ship", actor, reason)
+    reverse(order_id, wish, why=f"Can't be shipped: {reason or 'no reason given.'}", now=now)
+    view = selectors.order(order_id)
+    if view.status in SHIPPED:
+        raise AlreadyShipped(status=view.status)
+    if view.status in BEFORE_CONFIRMATION:
+        raise NotConfirmed(status=view.status)
+    return CancelResult(view, pending=view.status == Status.CONFIRMED)
 
 
 def expire_reservations(*, now: datetime, limit: int = 1000) -> int:

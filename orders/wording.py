@@ -11,20 +11,28 @@ SENTENCES: Final[Mapping[str, str]] = {
     "reservation_expired": "The time to pay ran out, so we gave the units back.",
     "cancelled_by_buyer": "You cancelled this order.",
     "cancelled_by_staff": "Our team cancelled this order.",
+    "payment_reversed": "Your bank took the payment back before we could ship, so we stopped this order.",
+    "payment_disputed": "Your bank was asked to take the payment back, so we stopped this order.",
+    "cannot_ship": "We could not ship this order. That is our mistake, and we are sorry.",
 }
 
-NOT_CHARGED: Final = "No money was taken."
-REFUNDED: Final = "Your money has been sent back."
+# By an order's `refund_status`: where the money is.
+MONEY: Final[Mapping[str, str]] = {
+    "": "No money was taken.",
+    "REFUNDED": "Your money has been sent back.",
+    "REVERSED": "Your bank gives the money back to you.",
+    "DISPUTED": "Your bank decides about the money, and we take nothing more.",
+}
 
 
-def failure(code: str, detail: Mapping[str, Any], *, money_returned: bool) -> str:
-    """Return the words for the buyer: what happened, and whether money moved."""
+def failure(code: str, detail: Mapping[str, Any], *, refund: str) -> str:
+    """Return the words for the buyer: what happened, and where the money is (`refund`: the order's refund status)."""
     sentence = SENTENCES.get(code, "This order could not be completed.")
     if code == "payment_declined" and detail.get("message"):
         sentence = f"Payment failed. {detail['message']}"
     if code == "out_of_stock":
         sentence = f"{sentence} {shortages(detail.get('shortages', ()))}".strip()
-    return f"{sentence} {REFUNDED if money_returned else NOT_CHARGED}"
+    return f"{sentence} {MONEY.get(refund, '')}".strip()
 
 
 def shortages(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -1,6 +1,7 @@
 """A small shop for tests: products with stock, buyers, and a worker in this process. Everything behind it is real."""
 
 import time
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,11 +10,15 @@ from django.db import transaction
 from inventory import services as inventory
 from inventory.models import Category, LedgerEntry, Product, Reservation, Stock
 from marketplace.kernel.clock import database_now
+from marketplace.kernel.ids import new_id
 from marketplace.outbox.models import OutboxEvent
 from marketplace.sagas.runner import Worker
 from orders import selectors, services
 from orders.selectors import OrderView
 from orders.services import NewOrder, OrderLineRequest
+from payments import news, observations
+from payments import services as payments
+from payments.models import Payment
 
 QUEUES = ("orders", "inventory", "payments", "fulfillment")
 
@@ -105,6 +110,17 @@ class Shop:
         rows = list(OutboxEvent.objects.filter(saga_id=order.saga_id).order_by("sequence"))
         assert [row.sequence for row in rows] == list(range(1, len(rows) + 1))
         return [row.type for row in rows]
+
+    def bank_says(self, order: OrderView, *, event_id: str = "", **believes: Any) -> None:
+        """The gateway is seen to believe what it does, but for what `believes` changes; the news are passed on."""
+        payment_id = Payment.objects.filter(reference_id=order.id).latest("sequence").id
+        sighting = observations.sight(payment_id)
+        if sighting.charge is not None:
+            sighting = replace(sighting, charge=replace(sighting.charge, **believes))
+        now = database_now()
+        with transaction.atomic():
+            payments.observe(sighting, event_id=event_id or f"evt_{new_id()}", occurred_at=now, now=now)
+        news.pass_on(now=database_now(), payment_id=payment_id)
 
     def money(self, order: OrderView) -> list[tuple[str, int]]:
         """Every movement of money for this order, by the gateway's own books."""

@@ -7,7 +7,8 @@ from marketplace.sagas.outcomes import Done, Outcome, Parked
 from marketplace.sagas.ticket import Cause, Ticket
 from orders import wording
 from orders.desk import OpenOrder
-from payments.selectors import PaymentView, payments_of
+from orders.sagas.money import SETTLED, settled_by
+from payments.selectors import payments_of
 
 
 def close_order(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
@@ -18,30 +19,30 @@ def close_order(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome
 
 
 def close_reversed(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
-    """End each order as CANCELLED, for the reason that its reversal was started with, once its money is back.
+    """End each order for the reason that its reversal was started with, once its money is where it belongs.
 
     A refund that a person has declared as done by hand is believed when the bank has told us of it, and not before.
     """
-    unsure = [ticket.subject_id for ticket in tickets if ticket.subject.order.refund_status != "REFUNDED"]
+    unsure = [ticket.subject_id for ticket in tickets if ticket.subject.order.refund_status not in SETTLED]
     payments = payments_of(unsure) if unsure else {}
-    return [_reversed(ticket, payments.get(ticket.subject_id)) for ticket in tickets]
+    for ticket in tickets:
+        if ticket.subject_id in payments:
+            ticket.subject.order.refund_status = settled_by(payments[ticket.subject_id]) or "PENDING"
+    return [_reversed(ticket) for ticket in tickets]
 
 
-def _reversed(ticket: Ticket, payment: PaymentView | None) -> Outcome:
-    opened: OpenOrder = ticket.subject
-    if opened.order.refund_status != "REFUNDED":
-        if payment is None or payment.status != "REFUNDED":
-            return Parked("By our books the money was not given back, so the order can't be closed.")
-        opened.order.refund_status = "REFUNDED"
+def _reversed(ticket: Ticket) -> Outcome:
+    if ticket.subject.order.refund_status not in SETTLED:
+        return Parked("By our books the money was not given back, so the order can't be closed.")
     asked = dict(ticket.context)
-    _close(opened, Cause("cancelled", asked["code"], asked["message"], asked))
-    return Done(message="The order is cancelled.")
+    kind = asked.get("kind", "cancelled")  # those started by an earlier version were all cancels
+    _close(ticket.subject, Cause(kind, asked["code"], asked["message"], asked))
+    return Done(message=f"The order is {'cancelled' if kind == 'cancelled' else 'closed'}.")
 
 
 def _close(opened: OpenOrder, cause: Cause) -> None:
     detail = cause.data or {}
-    money_returned = opened.order.refund_status == "REFUNDED"
-    message = wording.failure(cause.code, detail, money_returned=money_returned)
+    message = wording.failure(cause.code, detail, refund=opened.order.refund_status)
     cancelled = cause.kind == "cancelled"
     opened.change(
         "cancel" if cancelled else "fail",

@@ -23,7 +23,14 @@ from payments.gateways.base import Reply
 from payments.selectors import payments_of, refused_refunds
 from payments.services import GatewayCall, NewPayment, PaymentView
 
-OWED = ("PENDING", "REFUSED")  # refund statuses of an order whose money is known to be the buyer's
+# The refund statuses of an order: the money is the buyer's and still here, or there is nothing (more) to do about it.
+OWED = ("PENDING", "REFUSED")
+SETTLED = {
+    "REFUNDED": "The money was given back already.",
+    "REVERSED": "The bank has taken the money back itself, so there is nothing to refund.",
+    "DISPUTED": "The bank was asked to take the money back and decides about it, so nothing is refunded on top.",
+}
+
 HOLD_MARGIN = timedelta(minutes=5)  # beyond the saga's own deadline: for the undoing, should it come to that
 
 
@@ -139,12 +146,14 @@ class _Void(_Operation):
     nothing = Done(message="Nothing was authorized, so there is nothing to void.")
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
-        """Write the attempts: a refund for what turned out to be captured, a void for all else."""
+        """Write the attempts: a refund for what turned out to be captured, a void for all else that is not settled."""
+        settled = [ticket for ticket in tickets if ticket.subject.order.refund_status in SETTLED]
         captured = [ticket for ticket in tickets if ticket.subject.order.refund_status in OWED]
-        others = [ticket for ticket in tickets if ticket not in captured]
+        others = [ticket for ticket in tickets if ticket not in captured and ticket not in settled]
         refunds = iter(refund_late.prepare(captured, now=now) if captured else ())
         voids = iter(super().prepare(others, now=now) if others else ())
-        return [next(refunds if ticket in captured else voids) for ticket in tickets]
+        done = iter([Done(message="The money is where it belongs.")] * len(settled))
+        return [next(refunds if t in captured else done if t in settled else voids) for t in tickets]
 
     def _outcome(self, ticket: Ticket, call: GatewayCall, reply: Reply, view: PaymentView) -> Outcome:
         if call.operation == refund_late.name:
@@ -165,8 +174,10 @@ class _Void(_Operation):
 
 
 class _Refund(_Operation):
+    """Give back what was captured, unless it is back already, or the bank has taken the matter into its own hands."""
+
     name = "REFUND"
-    nothing = Done(message="Nothing was captured, so there is nothing to refund.")
+    nothing: Outcome = Done(message="Nothing was captured, so there is nothing to refund.")
 
     def keys(self, tickets: Sequence[Ticket]) -> list[str]:
         """A refund that was refused is asked for anew: to the old key a gateway would only repeat itself."""
@@ -177,6 +188,18 @@ class _Refund(_Operation):
     def key(self, ticket: Ticket) -> str:
         """The key of the first try."""
         return ticket.key
+
+    def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
+        """Write the attempts. Money that is settled already needs no call."""
+        views = payments_of([ticket.subject_id for ticket in tickets])
+        settled = {order_id: settled_by(view) for order_id, view in views.items()}
+        due = [ticket for ticket in tickets if not settled.get(ticket.subject_id)]
+        for ticket in tickets:
+            ticket.subject.order.refund_status = settled.get(ticket.subject_id) or self.asked
+        calls = iter(super().prepare(due, now=now) if due else ())
+        return [next(calls) if t in due else Done(message=SETTLED[settled[t.subject_id]]) for t in tickets]
+
+    asked = ""  # the order's refund status while the gateway is asked
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         if reply.code == "nothing_to_refund":
@@ -197,33 +220,17 @@ class _Refund(_Operation):
 
 
 class _GiveBack(_Refund):
-    """Refund what is known to be captured: that there is nothing to refund is then not an end, but a riddle."""
+    """Refund what is known to be captured: that there is nothing to refund is then not an end, but a riddle.
 
-    riddle = Parked("The money was captured, and yet there is nothing to give back.")
+    Perhaps the bank was faster, and its notice is on the way: then it is solved at the next attempt.
+    """
 
-    def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
-        """Write the attempts. Money that is back already needs no call."""
-        for ticket in tickets:
-            ticket.subject.order.refund_status = "PENDING"  # a refund that was refused is asked for again
-        answers = super().prepare(tickets, now=now)
-        idle = [ticket.subject_id for ticket, answer in zip(tickets, answers, strict=True) if answer is self.nothing]
-        views = payments_of(idle) if idle else {}
-        return [
-            self._without_call(ticket, views.get(ticket.subject_id)) if answer is self.nothing else answer
-            for ticket, answer in zip(tickets, answers, strict=True)
-        ]
-
-    def _without_call(self, ticket: Ticket, view: PaymentView | None) -> Outcome:
-        if view is None or view.status != "REFUNDED":
-            return self.riddle
-        ticket.subject.order.refund_status = "REFUNDED"
-        ticket.subject.note(f"The buyer has {_amount(view)} back already.")
-        return Done(message="The money was given back already.")
+    asked = "PENDING"
+    nothing = Retry("The money was captured, and yet there is nothing to give back.")
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        if reply.code == "nothing_to_refund":
-            return self.riddle
-        opened.note(f"{format_minor(view.refunded_minor, view.currency)} {view.currency} sent back to the buyer.")
+        if reply.code != "nothing_to_refund":
+            opened.note(f"{format_minor(view.refunded_minor, view.currency)} {view.currency} sent back to the buyer.")
         return super().done(opened, reply, view)
 
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
@@ -235,6 +242,15 @@ class _RefundLate(_GiveBack):
 
     def key(self, ticket: Ticket) -> str:
         return f"{ticket.key_of('capture_payment')}:undo"
+
+
+def settled_by(payment: PaymentView) -> str:
+    """Return the refund status that the books alone give to an order; empty where its money has to be sent back."""
+    if payment.status == "REFUNDED":
+        return "REFUNDED"
+    if payment.reversed_minor and payment.refunded_minor + payment.reversed_minor == payment.captured_minor:
+        return "REVERSED"
+    return "DISPUTED" if payment.dispute == "OPEN" and payment.captured_minor else ""
 
 
 def _declined(reply: Reply, default: str) -> Refused:

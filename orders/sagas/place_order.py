@@ -1,6 +1,6 @@
 """Buy Now, from the basket to the confirmed order."""
 
-from marketplace.sagas.definition import Call, Cancel, RetryPolicy, Saga, Step, Wait
+from marketplace.sagas.definition import Call, Cancel, Fail, RetryPolicy, Saga, Step, Wait
 from orders.desk import Desk
 from orders.sagas import closing, money, risk, stock
 
@@ -13,7 +13,8 @@ class PlaceOrder(Saga):
     """Turn a basket into a confirmed order, or leave the buyer uncharged and the stock untouched.
 
     An order that comes with a payment method never stops at the wait. A buyer or staff may stop it at any time before
-    it is confirmed; whatever was done by then is undone, in reverse order.
+    it is confirmed, and so may the bank, by taking the money back; whatever was done by then is undone, in reverse
+    order.
     """
 
     name, version = "place_order", 1
@@ -33,5 +34,5 @@ class PlaceOrder(Saga):
         Call("capture_payment", do=money.capture, undo=money.refund, retry=GATEWAY, queue="payments"),
         Step("confirm_order", do=stock.sell_and_confirm),
     )
-    stops = {"cancel": Cancel("cancelled_by_buyer")}
+    stops = {"cancel": Cancel("cancelled_by_buyer"), "payment_reversed": Fail("payment_reversed")}
     closing = staticmethod(closing.close_order)

@@ -8,11 +8,12 @@ PATIENT = RetryPolicy(attempts=8, spent="park")
 
 
 class ReverseOrder(Saga):
-    """Give the buyer the money back, put the units back on the shelf, and close the order.
+    """Give the buyer the money back unless the bank has, put the units back on the shelf, and close the order.
 
     For what comes after `place_order` is over, for a finished saga is never reopened. It is the pivot from its first
     step on: there is no way back to an order that stands, only forward, and what does not work is left to a person. It
-    starts with what it is for in its context: the order's `code`, who (`actor`), and why (`message`).
+    starts with what it is for in its context, an `orders.reversals.Wish`: how the order ends (`kind`, `code`), who
+    wants it (`actor`), and why (`message`).
     """
 
     name, version = "reverse_order", 1

@@ -113,7 +113,7 @@ def _confirmed(opened: OpenOrder, *, sold: bool) -> Outcome:
 def take_back(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """Put the units that were sold back on the shelf."""
     _lock(tickets)
-    back = inventory.restock([ticket.subject_id for ticket in tickets], now=now, reason="order cancelled")
+    back = inventory.restock([ticket.subject_id for ticket in tickets], now=now, reason="order taken back")
     return [_taken_back(ticket.subject, back.get(ticket.subject_id, ())) for ticket in tickets]
 
 

@@ -1,6 +1,5 @@
 """Taking a confirmed order back: the money, the units and the record, and that it happens once."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -17,6 +16,7 @@ from orders.models import Order
 from orders.sagas.reverse_order import ReverseOrder
 from payments.models import Refund
 from payments.selectors import ledger_discrepancies
+from tests.locks import aside, waiting_for_a_lock
 from tests.shop import authorization_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -163,28 +163,6 @@ def test_a_cancel_that_loses_against_the_confirmation_takes_the_order_back(shop)
     assert shop.levels("laptop") == (1, 0)
 
 
-def aside(work):
-    """Run `work` in a thread of its own, and leave no connection behind."""
-    try:
-        return work()
-    finally:
-        connection.close()
-
-
-def waiting_for_a_lock(count):
-    """Return once so many connections to this database wait for a lock."""
-    end = time.monotonic() + 10
-    with connection.cursor() as cursor:
-        while time.monotonic() < end:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            if cursor.fetchone()[0] == count:
-                return
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-    raise AssertionError(f"not {count} are waiting")
-
-
 def test_a_refund_whose_answer_is_lost_is_asked_for_again_with_the_same_key(shop, sold, lossy_proxy, settings):
     cancel(sold)
     settings.SANDBOX_GATEWAY_URL = lossy_proxy.url
@@ -226,7 +204,7 @@ def test_money_that_is_back_already_is_not_asked_for_again(shop, sold):
 
 def test_no_money_to_give_back_is_left_to_a_person(shop, sold):
     key = f"{sold.saga_id}:authorize_payment"
-    shop.gateway.gateway().refund(key="by-hand", authorization_key=key, amount_minor=None)
+    shop.gateway.gateway().refund(key=f"{sold.id}:by-hand", authorization_key=key, amount_minor=None)
     cancel(sold)
     shop.work()
 

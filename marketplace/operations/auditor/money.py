@@ -38,7 +38,8 @@ def confirmed_is_paid() -> Iterator[Finding]:
 
 
 # PENDING with a key: the gateway was asked, and nobody ever found out what it did. News that are still to be told, late
-# money that is being given back, and such a case that was parked for a person are reasons as a live saga is one.
+# money that is being given back, and such a case that was parked for a person are reasons as a live saga is one; so is
+# a dispute for as long as the bank has not decided.
 _WITHOUT_REASON: Final = """
 SELECT p.id, p.reference_id, o.number, o.status, p.status, p.amount_minor,
        p.captured_minor - p.refunded_minor - p.reversed_minor, p.currency,
@@ -51,6 +52,7 @@ WHERE (p.status IN ('AUTHORIZED', 'CAPTURED', 'PARTIALLY_REFUNDED')
       SELECT FROM sagas_sagainstance AS s WHERE s.subject_id = p.reference_id AND s.status <> ALL(%(terminal)s))
   AND NOT EXISTS (
       SELECT FROM payments_observation AS n WHERE n.payment_id = p.id AND n.status IN ('NEW', 'UNDOING', 'PARKED'))
+  AND NOT (p.dispute = 'OPEN' AND o.refund_status = 'DISPUTED')
 ORDER BY p.id LIMIT %(most)s
 """
 

@@ -46,19 +46,20 @@ def _expected(order_status: str | None, saga_status: str | None) -> str:
     return "an order that has come to its end too"
 
 
-# A reversal: started by the order that it is about, at work for as long as that stands, and the only way from there to
-# CANCELLED. Whether the money and the units are back then is asked by `money_has_a_reason` and `units_follow_orders`.
+# A reversal: started with the order that it is about, at work for as long as that stands, and the only way from there
+# to FAILED or CANCELLED. Whether the money and the units are back then is asked by `money_has_a_reason` and
+# `units_follow_orders`.
 _REVERSALS: Final = """
 SELECT coalesce(o.id, s.subject_id), o.number, o.status, o.refund_status, s.status
 FROM (SELECT o.*, p.status = 'COMPLETED' AS confirmed FROM orders_order AS o
       LEFT JOIN sagas_sagainstance AS p ON p.id = o.saga_id
-      WHERE o.reversal_id IS NOT NULL OR o.status = 'CANCELLED' OR o.refund_status = 'PENDING') AS o
+      WHERE o.reversal_id IS NOT NULL OR o.status = ANY(%(undone)s) OR o.refund_status = ANY(%(owed)s)) AS o
 FULL JOIN (SELECT id, subject_id, status FROM sagas_sagainstance WHERE name = %(reverse_order)s) AS s
     ON s.id = o.reversal_id AND s.subject_id = o.id
 WHERE o.id IS NULL
    OR (s.id IS NULL AND (o.reversal_id IS NOT NULL OR (o.confirmed AND (
-        o.status = 'CANCELLED' OR o.refund_status = 'PENDING'))))
-   OR (s.status = ANY(%(terminal)s) AND (o.status <> ALL(%(undone)s) OR o.refund_status <> 'REFUNDED'))
+        o.status = ANY(%(undone)s) OR o.refund_status = ANY(%(owed)s)))))
+   OR (s.status = ANY(%(terminal)s) AND (o.status <> ALL(%(undone)s) OR o.refund_status <> ALL(%(settled)s)))
    OR (s.status <> ALL(%(terminal)s) AND o.status <> 'CONFIRMED')
 ORDER BY 1 LIMIT %(most)s
 """
@@ -70,7 +71,7 @@ def reversals_agree() -> Iterator[Finding]:
         reversal = f"a reversal that is {saga_status}" if saga_status else "no reversal"
         money = f" and its refund {refund}" if refund else ""
         found = f"{status}{money} with {reversal}" if status else reversal
-        expected = "a live reversal while it is CONFIRMED, a finished one once it is CANCELLED and REFUNDED"
+        expected = "a live reversal while it is CONFIRMED, a finished one once it has ended and its money is settled"
         yield Finding(REVERSALS_AGREE, words.order(order_id, number), found, expected)
 
 

@@ -16,22 +16,38 @@ def price(minor: int, currency: str) -> str:
     return f"{'−' if minor < 0 else ''}{sign}{grouped}"
 
 
+_BY_BANK: Final = {
+    "REVERSED": ("returned", "Your bank has taken the {amount} back from us, and gives it back to you."),
+    "DISPUTED": ("disputed", "Your bank decides about the {amount}. We take nothing more."),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class MoneyStory:
-    """`moved` is one of "none", "held", "taken", "returning", "returned"; `sentence` says it."""
+    """`moved` is one of "none", "held", "taken", "returning", "returned", "disputed"; `sentence` says it."""
 
     moved: str
     sentence: str
 
 
 def money_story(
-    *, payment_status: str, amount: str, confirmed: bool, finished: bool, undoing: bool = False
+    *,
+    payment_status: str,
+    amount: str,
+    confirmed: bool,
+    finished: bool,
+    undoing: bool = False,
+    refund_status: str = "",
 ) -> MoneyStory:
     """Say where the buyer's money is, from what the payment itself says and not from how the order went.
 
     `payment_status` is empty when no payment was ever opened; `amount` is already written for people; `finished` says
     that neither the order nor its saga will do anything more about it, `undoing` that it is being put right just now.
+    `refund_status` is the order's; where the bank has acted by itself, it knows best.
     """
+    by_bank = _BY_BANK.get(refund_status)
+    if by_bank:
+        return MoneyStory(by_bank[0], by_bank[1].format(amount=amount))
     goes_back = undoing or (finished and not confirmed)
     moved, sentence = {
         "AUTHORIZED": (

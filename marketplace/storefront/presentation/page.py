@@ -147,6 +147,7 @@ def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: boo
             confirmed=stands,
             finished=finished,
             undoing=reversing or story.status == "COMPENSATING",
+            refund_status=order.refund_status,
         ),
         next_step=over.next_step if over else "",
         other_card=bool(over and over.other_card),

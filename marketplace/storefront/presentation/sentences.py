@@ -52,6 +52,11 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         "You can order again with another card.",
         other_card=True,
     ),
+    "payment_disputed": Ending(
+        "Your bank was asked to take the payment back",
+        "While your bank looks into it we ship nothing, so we stopped the order.",
+        "If that was a mistake, tell your bank, and order again whenever you like.",
+    ),
     "cannot_ship": Ending(
         "We can’t ship this after all",
         "The warehouse couldn’t send your order. That is our mistake, and we are sorry.",

@@ -67,8 +67,8 @@ WORDS: Final[Mapping[str, StepWords]] = {
         undone="Took the confirmation back",
     ),
     "refund_payment": StepWords(
-        doing="Sending your money back…",
-        done="Sent your money back",
+        doing="Making sure you get your money back…",
+        done="Made sure you get your money back",
         again="The bank gave no clear answer about your refund",
     ),
     "restock_inventory": StepWords(
@@ -77,7 +77,7 @@ WORDS: Final[Mapping[str, StepWords]] = {
     ),
     "close_order": StepWords(
         doing="Closing your order…",
-        done="Order cancelled",
+        done="Order closed",
     ),
 }
 

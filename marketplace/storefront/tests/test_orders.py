@@ -138,7 +138,7 @@ class TestCancel:
 
         page = Page(buyer.post(f"{address}/cancel", page.fields(f"{address}/cancel"), follow=True))
         assert page.text("order-headline") == "We are cancelling your order"
-        assert page.text("order-what") == "Sending your money back…"
+        assert page.text("order-what") == "Making sure you get your money back…"
         assert page.text("money") == "The €10.00 you paid is on its way back to your card."
         assert page.by_id("order")["hx-trigger"] == "every 700ms"
         assert [stage["data-state"] for stage in page.all("stage")] == ["done", "undoing", "done", "done"]

@@ -303,3 +303,19 @@ class TestPage:
             shown(an_order("PAYMENT_PENDING", payment="AUTHORIZED"), story),
         ]
         assert len({same.version, *(page.version for page in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("refund_status", "code", "moved", "words"),
+    [
+        ("REVERSED", "payment_reversed", "returned", "gives it back to you"),
+        ("DISPUTED", "payment_disputed", "disputed", "Your bank decides"),
+    ],
+)
+def test_money_that_the_bank_has_taken_up_itself(refund_status: str, code: str, moved: str, words: str) -> None:
+    """Whatever our own payment says by then: it must not read as if it were still here, or had never been taken."""
+    for payment in ("FAILED", "CAPTURED"):
+        page = ended(code, refund_status=refund_status, payment=payment)
+        assert page.money.moved == moved
+        assert words in page.money.sentence
+        assert "No money was taken" not in page.announcement

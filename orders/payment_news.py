@@ -1,0 +1,124 @@
+"""What news of a payment means for its order. Here it is decided which saga has to know, and nothing is carried out.
+
+    the bank took the money back, or the buyer complained there
+        being placed    the saga that places it is stopped, and undoes what it did
+        confirmed       a reversal is started
+        shipped         the status stays; a case is opened for a person
+        over            only the record is put right
+
+Called in a transaction in which no payment is locked. Rows are locked in the order of the house: saga, order, payments.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from marketplace.kernel.clock import database_now
+from marketplace.kernel.money import format_minor
+from marketplace.outbox.services import append
+from marketplace.sagas import selectors as sagas_read
+from marketplace.sagas import services as sagas
+from orders import events, reversals, wording
+from orders.models import BEFORE_CONFIRMATION, Order, Status
+from orders.reversals import Wish
+from orders.sagas.payment_case import PaymentCase
+from payments.observations import DISPUTED, REFUNDED, REVERSED, Observed
+
+log = structlog.get_logger(__name__)
+
+BANK: Final = "bank"  # who, on the timeline
+
+
+def heard(observed: Observed) -> bool:
+    """Take in one piece of news; return whether it concerns an order of ours, so that somebody sees to the money."""
+    react = _REACTIONS.get(observed.kind)
+    order = Order.objects.filter(pk=observed.reference_id).first()
+    if react is None or order is None:
+        return False
+    return react(order, observed, database_now())
+
+
+def _reversed(order: Order, observed: Observed, now: datetime) -> bool:
+    lost = observed.detail.get("dispute") == "LOST"
+    code = "payment_disputed" if lost else "payment_reversed"
+    words = "has decided for the buyer and taken" if lost else "took"
+    return _taken_back(order, observed, code, f"The bank {words} {_amount(observed)} back.", now)
+
+
+def _disputed(order: Order, observed: Observed, now: datetime) -> bool:
+    if observed.detail.get("dispute") == "OPEN":
+        why = f"The buyer has asked the bank to take {_amount(observed)} back."
+        return _taken_back(order, observed, "payment_disputed", why, now)
+    why = f"The bank has decided for the shop: {_amount(observed)} stays here."
+    if order.status in (Status.FAILED, Status.CANCELLED):
+        return _open_case(order, f"{why} But the order is {order.status}: the money is the buyer's.", now)
+    reversals.note(order.id, order.status, why, who=BANK, now=now)
+    return True
+
+
+def _refunded(order: Order, observed: Observed, now: datetime) -> bool:
+    """Somebody gave money back at the bank's own counter; of our own refunds we hear nothing here."""
+    if order.status in (Status.FAILED, Status.CANCELLED) and order.refund_status == "DISPUTED":
+        return _over(order, f"{_amount(observed)} was given back at the bank.", now, settled="REFUNDED")
+    stands = order.status not in (*BEFORE_CONFIRMATION, Status.FAILED, Status.CANCELLED)
+    if not stands or order.reversal_id or not observed.detail.get("by_bank"):
+        return True
+    return _open_case(order, f"{_amount(observed)} was given back at the bank, and not by us; the order stands.", now)
+
+
+def _taken_back(order: Order, observed: Observed, code: str, why: str, now: datetime) -> bool:
+    """Stop the order wherever it is. Who comes first, this or the confirmation, is decided on the saga's row."""
+    wish = Wish("failed", code, BANK, why)
+    if order.status in BEFORE_CONFIRMATION:
+        payload = {"code": code, "message": why, "actor": BANK}
+        if sagas.signal(order.saga_id, "payment_reversed", signal_id=observed.event_id, payload=payload).accepted:
+            return True
+        order = Order.objects.get(pk=order.id)  # it has come to an end meanwhile
+    if order.status == Status.CONFIRMED:
+        if not reversals.reverse(order.id, wish, why=why, now=now):
+            order = Order.objects.get(pk=order.id)  # it is being taken back already; or it is, or has left, just now
+            reversals.note(order.id, order.status, why, who=BANK, now=now)
+        return True
+    if order.status in (Status.FAILED, Status.CANCELLED):
+        return _over(order, why, now)
+    return _open_case(order, f"{why} The order is {order.status}, so it was not stopped.", now)
+
+
+def _over(order: Order, why: str, now: datetime, *, settled: str = "REVERSED") -> bool:
+    """The order has ended before. Where the bank had still to decide, it now has; otherwise somebody is paid twice."""
+    locked = Order.objects.select_for_update().get(pk=order.id)
+    if locked.refund_status == "REFUNDED":
+        return _open_case(order, f"{why} But the order is {order.status}, and the money was given back already.", now)
+    if locked.refund_status == "DISPUTED":
+        message = wording.failure(locked.failure_code, locked.failure_detail, refund=settled)
+        Order.objects.filter(pk=order.id).update(refund_status=settled, failure_message=message, updated_at=now)
+    reversals.note(order.id, locked.status, why, who=BANK, now=now)
+    return True
+
+
+def _open_case(order: Order, why: str, now: datetime) -> bool:
+    """Leave it to a person. One case for an order: what comes later is added to its timeline."""
+    Order.objects.select_for_update().get(pk=order.id)  # of two pieces of news, one opens the case
+    reversals.note(order.id, order.status, why, who=BANK, now=now)
+    if order.id in sagas_read.statuses([order.id], name=PaymentCase.name):
+        log.error("payment_case_has_more", order=order.number, why=why)
+        return True
+    case = sagas.Start(subject_id=order.id, context={"why": why})
+    sagas.start(PaymentCase, [case], now=now)
+    append([events.about(order, "SAGA_STARTED", {}, saga_id=case.id)], now=now)
+    return True
+
+
+def _amount(observed: Observed) -> str:
+    payment = observed.payment
+    minor = observed.detail.get("amount_minor") or payment.captured_minor or payment.amount_minor
+    return f"{format_minor(minor, payment.currency)} {payment.currency}"
+
+
+_REACTIONS: Final[Mapping[str, Callable[[Order, Observed, datetime], bool]]] = {
+    REVERSED: _reversed,
+    DISPUTED: _disputed,
+    REFUNDED: _refunded,
+}

@@ -1,0 +1,31 @@
+"""For races that are decided on a row: work in a thread of its own, and know when it waits for a lock."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import connection
+
+T = TypeVar("T")
+
+
+def aside(work: Callable[[], T]) -> T:
+    """Run `work` in a thread of its own, and leave no connection behind."""
+    try:
+        return work()
+    finally:
+        connection.close()
+
+
+def waiting_for_a_lock(count: int) -> None:
+    """Return once so many connections to this database wait for a lock."""
+    end = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        while time.monotonic() < end:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if cursor.fetchone()[0] == count:
+                return
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+    raise AssertionError(f"not {count} are waiting")

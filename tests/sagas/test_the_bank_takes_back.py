@@ -1,0 +1,326 @@
+"""After the money came, the bank takes it back, or the warehouse gives up: whoever comes first, the books are right."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import transaction
+
+from marketplace.kernel.clock import database_now
+from marketplace.operations.auditor import audit
+from marketplace.outbox.models import OutboxEvent
+from marketplace.sagas import attention, rows
+from marketplace.sagas.models import SagaInstance, SagaSignal
+from marketplace.sagas.stepping import Pass
+from orders import services
+from orders.errors import AlreadyShipped, NotConfirmed
+from orders.models import Order
+from payments.gateways.base import ChargeStatus, Dispute
+from payments.models import Attempt, Observation
+from tests.locks import aside, waiting_for_a_lock
+from tests.shop import QUEUES
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SOLD = [("AUTHORIZE", 1000), ("CAPTURE", 1000)]
+TAKEN_BACK = {"status": ChargeStatus.REVERSED, "reversed_minor": 1000}
+COMPLAINED = {"dispute": Dispute.OPEN}
+LOST = {"dispute": Dispute.LOST, **TAKEN_BACK}
+
+
+@pytest.fixture
+def sold(shop):
+    """A confirmed order of the one unit that there was."""
+    shop.stocked("laptop", 1)
+    order = shop.bought("laptop")
+    assert order.status == "CONFIRMED"
+    return order
+
+
+@pytest.fixture
+def captured(shop):
+    """An order whose money is taken, and which would be confirmed next."""
+    shop.stocked("laptop", 1)
+    order = shop.order("laptop")
+    for queue in ("inventory", "orders", "payments", "orders", "payments"):
+        shop.work(queues=(queue,))
+    assert (shop.now(order).status, shop.money(order)) == ("PAID", SOLD)
+    return order
+
+
+def cancel(order):
+    return services.cancel(order.id, actor="user-1", now=database_now())
+
+
+def cannot_ship(order):
+    return services.cannot_ship(order.id, reason="It fell off the shelf.", actor="warehouse", now=database_now())
+
+
+def ship(order):
+    row = Order.objects.get(pk=order.id)
+    row.ship()
+    row.save()
+
+
+def reversal(order):
+    return SagaInstance.objects.get(subject_id=order.id, name="reverse_order")
+
+
+def case(order):
+    return SagaInstance.objects.get(subject_id=order.id, name="payment_case")
+
+
+def refunds_asked_for():
+    return Attempt.objects.filter(operation="REFUND").count()
+
+
+def found():
+    return [str(finding) for finding in audit(ask_gateway=False).findings]
+
+
+def told(order, kind):
+    return OutboxEvent.objects.filter(subject_id=order.id, type=kind).count()
+
+
+@pytest.mark.core
+def test_the_bank_takes_the_money_of_a_confirmed_order_back(shop, sold):
+    shop.bank_says(sold, **TAKEN_BACK)
+    assert (shop.now(sold).status, reversal(sold).status, found()) == ("CONFIRMED", "STARTED", [])
+    shop.work()
+
+    order = shop.now(sold)
+    assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "payment_reversed", "REVERSED")
+    assert order.failure_message == (
+        "Your bank took the payment back before we could ship, so we stopped this order. "
+        "Your bank gives the money back to you."
+    )
+    assert shop.notes(sold) == ["bank: The bank took 10.00 EUR back."]
+    assert (shop.money(sold), refunds_asked_for()) == (SOLD, 0)  # it is gone already: nothing may be sent on top
+    assert (shop.levels("laptop"), shop.hold(sold)) == ((1, 0), ["RELEASED"])
+    assert (reversal(sold).status, told(order, "ORDER_FAILED"), found()) == ("COMPLETED", 1, [])
+
+
+def test_a_reversal_that_is_told_twice_is_one(shop, sold):
+    shop.bank_says(sold, event_id="evt_1", **TAKEN_BACK)
+    shop.bank_says(sold, event_id="evt_1", **TAKEN_BACK)
+    shop.bank_says(sold, event_id="evt_2", **TAKEN_BACK)
+    shop.work()
+    shop.bank_says(sold, event_id="evt_3", **TAKEN_BACK)
+    shop.work()
+
+    assert Observation.objects.count() == 1
+    assert SagaInstance.objects.filter(subject_id=sold.id).count() == 2
+    assert (shop.now(sold).status, shop.levels("laptop"), told(sold, "ORDER_FAILED")) == ("FAILED", (1, 0), 1)
+
+
+@pytest.mark.core
+def test_a_reversal_between_capture_and_confirmation_stops_the_order(shop, captured):
+    shop.bank_says(captured, **TAKEN_BACK)
+    shop.work()
+
+    order = shop.now(captured)
+    assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "payment_reversed", "REVERSED")
+    assert shop.story(captured)[-4:] == [
+        "confirm_order:STOPPED", "-capture_payment", "-authorize_payment", "-reserve_inventory",
+    ]  # fmt: skip
+    assert (shop.money(captured), refunds_asked_for()) == (SOLD, 0)
+    assert (shop.levels("laptop"), told(order, "ORDER_CONFIRMED"), found()) == ((1, 0), 0, [])
+
+
+@pytest.mark.core
+def test_a_reversal_that_loses_against_the_confirmation_takes_the_order_back(shop, captured):
+    """The news waits for the saga's row while that confirms, and finds it over: the order is reversed instead."""
+    with ThreadPoolExecutor(2) as pool:
+        with transaction.atomic():
+            Order.objects.select_for_update().get(pk=captured.id)  # stops the worker in the midst of its transaction
+            confirming = pool.submit(aside, lambda: shop.work(queues=("orders",)))
+            waiting_for_a_lock(1)
+            telling = pool.submit(aside, lambda: shop.bank_says(captured, **TAKEN_BACK))
+            waiting_for_a_lock(2)
+        confirming.result()
+        telling.result()
+    assert SagaSignal.objects.get(saga_id=captured.saga_id).disposition == "TOO_LATE"
+    assert shop.now(captured).status == "CONFIRMED"
+    shop.work()
+
+    order = shop.now(captured)
+    assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "payment_reversed", "REVERSED")
+    assert (shop.money(captured), refunds_asked_for(), shop.levels("laptop")) == (SOLD, 0, (1, 0))
+    assert found() == []
+
+
+def test_a_reversal_while_the_capture_is_in_flight(shop):
+    """The bank takes back what it says in the same moment that it has given: nobody here may confirm it."""
+    shop.stocked("laptop", 1)
+    order = shop.order("laptop")
+    for queue in ("inventory", "orders", "payments", "orders"):
+        shop.work(queues=(queue,))
+    with transaction.atomic():
+        runs, now = rows.claim(QUEUES, 10)
+        taken = Pass(now=now, queues=frozenset(QUEUES))
+        taken.claimed(runs)
+        taken.write()
+    (flight,) = taken.flights
+    reply = flight.send()
+    shop.bank_says(order, **TAKEN_BACK)
+    with transaction.atomic():
+        runs, now = rows.hold([flight.run.ticket.id], [flight.run.fence])
+        landed = Pass(now=now, queues=frozenset(QUEUES))
+        landed.answered(runs, {flight.run.ticket.id: reply})
+        landed.write()
+    shop.work()
+
+    order = shop.now(order)
+    assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "payment_reversed", "REVERSED")
+    assert (shop.money(order), refunds_asked_for(), shop.levels("laptop"), found()) == (SOLD, 0, (1, 0), [])
+
+
+@pytest.mark.parametrize("bank_first", [True, False])
+def test_a_cancel_and_a_reversal_by_the_bank_at_once(shop, sold, bank_first):
+    """Whoever comes first names the reason; there is one reversal, and nothing is refunded on top."""
+    moves = [lambda: shop.bank_says(sold, **TAKEN_BACK), lambda: cancel(sold)]
+    for move in moves if bank_first else reversed(moves):
+        move()
+    shop.work()
+
+    order = shop.now(sold)
+    end = ("FAILED", "payment_reversed") if bank_first else ("CANCELLED", "cancelled_by_buyer")
+    assert (order.status, order.failure_code, order.refund_status) == (*end, "REVERSED")
+    assert (shop.money(sold), refunds_asked_for(), shop.levels("laptop"), found()) == (SOLD, 0, (1, 0), [])
+
+
+def test_a_refund_that_the_bank_was_faster_with_is_no_riddle_once_its_notice_is_here(shop, sold):
+    key = f"{sold.saga_id}:authorize_payment"
+    shop.gateway.gateway().refund(key=f"{sold.id}:by-hand", authorization_key=key, amount_minor=None)
+    cancel(sold)
+    shop.work()
+    assert reversal(sold).status == "NEEDS_ATTENTION"
+
+    shop.bank_says(sold)
+    attention.retry(reversal(sold).id, actor="ada", reason="The notice is here.", now=database_now())
+    shop.work()
+
+    assert (shop.now(sold).status, shop.now(sold).refund_status) == ("CANCELLED", "REFUNDED")
+    assert (shop.money(sold), shop.levels("laptop"), found()) == ([*SOLD, ("REFUND", 1000)], (1, 0), [])
+
+
+def test_money_given_back_at_the_banks_counter_for_an_order_that_stands_is_a_case(shop, sold):
+    key = f"{sold.saga_id}:authorize_payment"
+    shop.gateway.gateway().refund(key=f"{sold.id}:by-hand", authorization_key=key, amount_minor=None)
+    shop.bank_says(sold)
+    shop.work()
+
+    assert (shop.now(sold).status, case(sold).status) == ("CONFIRMED", "NEEDS_ATTENTION")
+    assert case(sold).attention == (
+        "10.00 EUR was given back at the bank, and not by us; the order stands. See to it by hand, then resolve this."
+    )
+    assert found() == []
+
+
+@pytest.mark.core
+def test_a_dispute_stops_an_order_and_the_bank_decides_about_the_money(shop, sold):
+    shop.bank_says(sold, **COMPLAINED)
+    shop.work()
+
+    order = shop.now(sold)
+    assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "payment_disputed", "DISPUTED")
+    assert "decides about the money" in order.failure_message
+    assert (shop.money(sold), refunds_asked_for(), shop.levels("laptop"), found()) == (SOLD, 0, (1, 0), [])
+
+    shop.bank_says(sold, **LOST)
+
+    order = shop.now(sold)
+    assert (order.status, order.refund_status) == ("FAILED", "REVERSED")
+    assert order.failure_message.endswith("Your bank gives the money back to you.")
+    assert shop.notes(sold)[-1] == "bank: The bank has decided for the buyer and taken 10.00 EUR back."
+    assert found() == []
+
+
+def test_a_dispute_between_capture_and_confirmation(shop, captured):
+    shop.bank_says(captured, **COMPLAINED)
+    shop.work()
+
+    order = shop.now(captured)
+    assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "payment_disputed", "DISPUTED")
+    assert (shop.money(captured), refunds_asked_for(), shop.levels("laptop"), found()) == (SOLD, 0, (1, 0), [])
+
+
+def test_a_dispute_that_is_won_after_the_order_was_stopped_is_a_case(shop, sold):
+    """The money stays here, and there is no order for it: only a person can say whose it is."""
+    shop.bank_says(sold, **COMPLAINED)
+    shop.work()
+    shop.bank_says(sold, dispute=Dispute.WON)
+    shop.work()
+
+    assert case(sold).status == "NEEDS_ATTENTION"
+    assert "the money is the buyer's" in case(sold).attention
+    assert found() == []
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("news", [TAKEN_BACK, COMPLAINED, LOST])
+def test_after_shipping_the_status_stays_and_a_case_is_opened(shop, sold, news):
+    ship(sold)
+    shop.bank_says(sold, **news)
+    shop.work()
+
+    order = shop.now(sold)
+    assert (order.status, order.refund_status, order.failure_code) == ("SHIPPED", "", "")
+    assert (case(sold).status, shop.levels("laptop"), refunds_asked_for()) == ("NEEDS_ATTENTION", (0, 0), 0)
+    assert "The order is SHIPPED, so it was not stopped." in case(sold).attention
+    assert found() == []
+
+    attention.resolve(case(sold).id, actor="ada", reason="The insurance pays.", now=database_now())
+    shop.work()
+
+    assert (case(sold).status, shop.now(sold).status) == ("COMPLETED", "SHIPPED")
+    assert shop.notes(sold)[-1] == "saga: The case about its payment is settled."
+    assert found() == []
+
+
+def test_one_case_for_an_order_however_much_is_told(shop, sold):
+    ship(sold)
+    shop.bank_says(sold, **COMPLAINED)
+    shop.bank_says(sold, **LOST)
+    shop.work()
+
+    assert case(sold).status == "NEEDS_ATTENTION"
+    assert len(shop.notes(sold)) == 2
+
+
+@pytest.mark.core
+def test_an_order_that_the_warehouse_can_not_send_is_refunded(shop, sold):
+    result = cannot_ship(sold)
+    assert (result.pending, result.order.refund_status) == (True, "PENDING")
+    assert cannot_ship(sold).pending  # twice is once
+    shop.work()
+
+    order = shop.now(sold)
+    assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "cannot_ship", "REFUNDED")
+    assert order.failure_message == (
+        "We could not ship this order. That is our mistake, and we are sorry. Your money has been sent back."
+    )
+    assert shop.notes(sold)[0] == "warehouse: Can't be shipped: It fell off the shelf."
+    assert (shop.money(sold), shop.levels("laptop"), found()) == ([*SOLD, ("REFUND", 1000)], (1, 0), [])
+    assert not cannot_ship(sold).pending
+
+
+def test_nothing_is_taken_back_that_is_shipped_or_not_sold_yet(shop, captured):
+    with pytest.raises(NotConfirmed):
+        cannot_ship(captured)
+    shop.work()
+    ship(captured)
+    with pytest.raises(AlreadyShipped):
+        cannot_ship(captured)
+    assert not SagaInstance.objects.filter(name="reverse_order").exists()
+
+
+@pytest.mark.parametrize("warehouse_first", [True, False])
+def test_the_warehouse_gives_up_while_the_buyer_cancels(shop, sold, warehouse_first):
+    moves = [lambda: cannot_ship(sold), lambda: cancel(sold)]
+    for move in moves if warehouse_first else reversed(moves):
+        move()
+    shop.work()
+
+    end = ("FAILED", "cannot_ship") if warehouse_first else ("CANCELLED", "cancelled_by_buyer")
+    assert (shop.now(sold).status, shop.now(sold).failure_code) == end
+    assert (shop.money(sold), shop.levels("laptop"), found()) == ([*SOLD, ("REFUND", 1000)], (1, 0), [])
