@@ -44,7 +44,7 @@ format: venv ## Let ruff set the code
 
 lock: venv ## Write requirements.txt anew from pyproject.toml, keeping the versions that still fit
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON_IN_VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
-		--no-emit-index-url --extra dev --output-file requirements.txt pyproject.toml
+		--no-emit-index-url --extra dev --extra stripe --extra paypal --output-file requirements.txt pyproject.toml
 
 clean: ## Remove what tools left behind; data in var/ and the venv stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results

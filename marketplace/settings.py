@@ -45,13 +45,25 @@ SAGA_LEASE_SECONDS: float = env.float("SAGA_LEASE_SECONDS", 15.0, validate=valid
 SAGA_WORKER_SLOTS: int = env.int("SAGA_WORKER_SLOTS", 2, validate=validate.Range(min=1, max=1000))
 
 # --- payments ---------------------------------------------------------------------------------------------------------
-PAYMENT_GATEWAYS = {"sandbox": "payments.gateways.sandbox.client"}  # name: the module whose `from_settings()` makes it
+PAYMENT_GATEWAYS = {  # name: the module whose `from_settings()` makes it
+    "sandbox": "payments.gateways.sandbox.client",
+    "stripe": "payments.gateways.stripe.client",
+    "paypal": "payments.gateways.paypal.client",
+}
 PAYMENT_GATEWAY: str = env.str("PAYMENT_GATEWAY", "sandbox", validate=validate.OneOf(list(PAYMENT_GATEWAYS)))
 PAYMENT_TIMEOUT_SECONDS: float = env.float("PAYMENT_TIMEOUT_SECONDS", 10.0, validate=validate.Range(min=0.1, max=120))
 PAYMENT_FAILURE_RATE: float = env.float("PAYMENT_FAILURE_RATE", 0.0, validate=validate.Range(min=0, max=1))
 PAYMENT_LATENCY_MS: int = env.int("PAYMENT_LATENCY_MS", 0, validate=validate.Range(min=0, max=60_000))
 SANDBOX_GATEWAY_URL: str = env.str("SANDBOX_GATEWAY_URL", "")  # default: on this machine, at PORT + 1000
 SANDBOX_API_KEY: str = env.str("SANDBOX_API_KEY", "sk_sandbox")
+STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", "")
+STRIPE_PUBLISHABLE_KEY: str = env.str("STRIPE_PUBLISHABLE_KEY", "")
+STRIPE_WEBHOOK_SECRET: str = env.str("STRIPE_WEBHOOK_SECRET", "")
+STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", "")  # default: Stripe's own
+PAYPAL_CLIENT_ID: str = env.str("PAYPAL_CLIENT_ID", "")
+PAYPAL_CLIENT_SECRET: str = env.str("PAYPAL_CLIENT_SECRET", "")
+PAYPAL_WEBHOOK_ID: str = env.str("PAYPAL_WEBHOOK_ID", "")
+PAYPAL_API_BASE: str = env.str("PAYPAL_API_BASE", "https://api-m.paypal.com")
 
 # --- web --------------------------------------------------------------------------------------------------------------
 DEBUG: bool = env.bool("DEBUG", False)
@@ -62,6 +74,18 @@ LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", 
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console", validate=validate.OneOf(["console", "json"]))
 
 
+_NEEDED_BY_GATEWAY = {
+    "stripe": ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"),
+    "paypal": ("PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "PAYPAL_WEBHOOK_ID"),
+}
+
+
+def _check_gateway() -> None:
+    missing = [name for name in _NEEDED_BY_GATEWAY.get(PAYMENT_GATEWAY, ()) if not globals()[name]]
+    if missing:
+        raise ValueError(f"PAYMENT_GATEWAY={PAYMENT_GATEWAY} needs {' and '.join(missing)} to be set")
+
+
 def _check_address(name: str, url: str, *schemes: str) -> None:
     if urlsplit(url).scheme not in schemes:
         raise ValueError(f"{name} must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
@@ -69,6 +93,7 @@ def _check_address(name: str, url: str, *schemes: str) -> None:
 
 try:
     env.seal()
+    _check_gateway()
     _check_address("DATABASE_URL", DATABASE_URL, "postgresql", "postgres")
     _check_address("REDIS_URL", REDIS_URL, "redis", "rediss", "unix")
     # A connection is kept for ten minutes: making one costs more than most of what is done with it.

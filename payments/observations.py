@@ -96,5 +96,7 @@ def sight(payment_id: UUID) -> Sighting:
     (view,) = views(Payment.objects.filter(pk=payment_id))
     charge = None
     if view.authorization_key:
-        charge = gateways.gateway(view.gateway).find(authorization_key=view.authorization_key)
+        charge = gateways.gateway(view.gateway).find(
+            authorization_key=view.authorization_key, reference=view.gateway_reference
+        )
     return Sighting(view, updated_at, charge)

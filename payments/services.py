@@ -193,10 +193,15 @@ def send(call: GatewayCall) -> Reply:
                 amount_minor=_amount(call),
             )
         case Operation.VOID:
-            return gateway.void(key=call.key, authorization_key=call.authorization_key)
+            return gateway.void(
+                key=call.key, authorization_key=call.authorization_key, reference=call.gateway_reference
+            )
         case Operation.REFUND:
             return gateway.refund(
-                key=call.key, authorization_key=call.authorization_key, amount_minor=call.amount_minor
+                key=call.key,
+                authorization_key=call.authorization_key,
+                amount_minor=call.amount_minor,
+                reference=call.gateway_reference,
             )
 
 

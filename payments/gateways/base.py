@@ -130,8 +130,8 @@ class Gateway(Protocol):
         """Take what was held, once; `reference` is the one that the authorization was answered with, if known."""
         ...
 
-    def void(self, *, key: str, authorization_key: str) -> Reply:
-        """Let go of what was held, by the authorization's own key alone.
+    def void(self, *, key: str, authorization_key: str, reference: str = "") -> Reply:
+        """Let go of what was held, by the authorization's own key alone where nobody knows its `reference`.
 
         DONE with code `nothing_to_void` when the authorization was refused or never arrived. A gateway that can,
         refuses one that arrives later. A pending one is ended. What has been captured is REFUSED with code
@@ -139,7 +139,7 @@ class Gateway(Protocol):
         """
         ...
 
-    def refund(self, *, key: str, authorization_key: str, amount_minor: int | None) -> Reply:
+    def refund(self, *, key: str, authorization_key: str, amount_minor: int | None, reference: str = "") -> Reply:
         """Give back `amount_minor` of what was captured, or with None all that is left of it.
 
         `Reply.amount_minor` says how much. DONE with code `nothing_to_refund` when nothing was captured or nothing is
@@ -147,7 +147,7 @@ class Gateway(Protocol):
         """
         ...
 
-    def find(self, *, authorization_key: str) -> Charge | None:
+    def find(self, *, authorization_key: str, reference: str = "") -> Charge | None:
         """Return the charge that was authorized with this key, or None. Raises `GatewayUnavailable`."""
         ...
 

@@ -62,13 +62,13 @@ class SandboxGateway:
     def capture(self, *, key: str, authorization_key: str, reference: str, amount_minor: int) -> Reply:
         return self._move(_path(authorization_key, "capture"), key, {"amount_minor": amount_minor})
 
-    def void(self, *, key: str, authorization_key: str) -> Reply:
+    def void(self, *, key: str, authorization_key: str, reference: str = "") -> Reply:
         return self._move(_path(authorization_key, "void"), key, {})
 
-    def refund(self, *, key: str, authorization_key: str, amount_minor: int | None) -> Reply:
+    def refund(self, *, key: str, authorization_key: str, amount_minor: int | None, reference: str = "") -> Reply:
         return self._move(_path(authorization_key, "refund"), key, {"amount_minor": amount_minor})
 
-    def find(self, *, authorization_key: str) -> Charge | None:
+    def find(self, *, authorization_key: str, reference: str = "") -> Charge | None:
         status, body = self._read(_path(authorization_key))
         if status == 404 and _error(body).get("code") == "authorization_not_found":
             return None

@@ -1,0 +1,6 @@
+"""PayPal, by its official SDK: Orders v2 that are authorized first and captured later.
+
+client    the gateway: what we ask of PayPal
+wire      the SDK's client, and what its errors mean in our words
+reading   what PayPal's orders mean in our words
+"""

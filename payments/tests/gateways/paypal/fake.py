@@ -1,0 +1,308 @@
+"""A stateful stand-in for PayPal's API, over HTTP, as far as our gateway uses it.
+
+Like PayPal it knows a request again by its `PayPal-Request-Id` alone, and then answers with the order as it is now,
+whatever else the request says. What is sent is checked against PayPal's published OpenAPI documents; `complaints` must
+be empty in the end.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from payments.tests.gateways.specs import document
+
+APPROVED, DECLINED = "vault:approved", "vault:declined"  # accounts that may be charged without asking
+PAGE = "paypal"  # the buyer is sent to PayPal's page
+
+
+class Problem(Exception):
+    """An error as PayPal words it."""
+
+    def __init__(self, status: int, name: str, issue: str, description: str) -> None:
+        self.status = status
+        details = [{"issue": issue, "description": description}]
+        self.body = {"name": name, "message": description, "debug_id": "fake", "details": details}
+        super().__init__(issue)
+
+
+def _unprocessable(issue: str, description: str) -> Problem:
+    return Problem(422, "UNPROCESSABLE_ENTITY", issue, description)
+
+
+def _cents(amount: dict[str, str]) -> float:
+    return float(amount["value"])
+
+
+class FakePayPal:
+    """The whole of "PayPal": its books, and the server at `url` that keeps them."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, dict[str, Any]] = {}
+        self.complaints: list[str] = []
+        self.report_lag = timedelta()  # PayPal's own is up to three hours
+        self.outage: int | None = None
+        self.on_authorize: Any = None  # called in the middle of an authorization, with the order
+        self._made: dict[tuple[str, str], str] = {}  # (path, request id): the order or the payment it made
+        self._ids = count(1)
+        self._to_lose = 0
+        self._lock = threading.RLock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def lose_answers(self, count: int) -> None:
+        """Hang up instead of answering the next `count` requests that change something, after doing what they ask."""
+        self._to_lose = count
+
+    def approve(self, order_id: str) -> None:
+        """The buyer agrees on PayPal's page."""
+        order = self.orders[order_id]
+        assert order["status"] == "PAYER_ACTION_REQUIRED", order["status"]
+        order["status"] = "APPROVED"
+
+    # --- the API ------------------------------------------------------------------------------------------------------
+
+    def answer(self, method: str, path: str, query: dict[str, str], sent: Any, key: str) -> tuple[int, Any]:
+        with self._lock:
+            if self.outage:
+                return self.outage, {"name": "OUTAGE", "message": "Sorry."}
+            self._check(method, path, sent)
+            try:
+                return self._do(method, path, query, sent or {}, key)
+            except Problem as problem:
+                return problem.status, problem.body
+
+    def _check(self, method: str, path: str, sent: Any) -> None:
+        if method == "GET":
+            return
+        name = "paypal_checkout_orders_v2.json" if "/checkout/" in path else "paypal_payments_payment_v2.json"
+        self.complaints += document(name).complaints(method, path, sent or {}, media="application/json")
+
+    def _do(  # noqa: PLR0911 - a table
+        self, method: str, path: str, query: dict[str, str], sent: Any, key: str
+    ) -> tuple[int, Any]:
+        match method, *path.strip("/").split("/"):
+            case "POST", "v2", "checkout", "orders":
+                return self._create(sent, key)
+            case "GET", "v2", "checkout", "orders", identifier:
+                return 200, self._shown(self._order(identifier))
+            case "PATCH", "v2", "checkout", "orders", identifier:
+                return self._patch(self._order(identifier), sent)
+            case "POST", "v2", "checkout", "orders", identifier, "authorize":
+                return self._authorize(self._order(identifier))
+            case "POST", "v2", "payments", "authorizations", identifier, "capture":
+                return self._capture(identifier, sent, key)
+            case "POST", "v2", "payments", "authorizations", identifier, "void":
+                return self._void(identifier)
+            case "POST", "v2", "payments", "captures", identifier, "refund":
+                return self._refund(identifier, sent, key)
+            case "GET", "v1", "reporting", "transactions":
+                return 200, self._reported(query)
+        raise Problem(404, "RESOURCE_NOT_FOUND", "NO_SUCH_PATH", f"{method} {path}")
+
+    def _create(self, sent: dict[str, Any], key: str) -> tuple[int, Any]:
+        known = self._made.get(("orders", key))
+        if known:
+            return 200, self._shown(self.orders[known])
+        unit = json.loads(json.dumps(sent["purchase_units"][0]))
+        if "." in unit["amount"]["value"] and unit["amount"]["currency_code"] in {"JPY", "HUF", "TWD"}:
+            raise _unprocessable("DECIMALS_NOT_SUPPORTED", "Currency does not support decimals.")
+        wallet = sent.get("payment_source", {}).get("paypal", {})
+        if wallet.get("vault_id") == "declined":
+            raise _unprocessable("INSTRUMENT_DECLINED", "The instrument presented was declined.")
+        order = {
+            "id": f"ORDER{next(self._ids):014}", "intent": sent["intent"], "create_time": _now(),
+            "status": "PAYER_ACTION_REQUIRED" if wallet else "CREATED", "purchase_units": [{**unit, "payments": {}}],
+        }  # fmt: skip
+        self.orders[order["id"]] = order
+        self._made["orders", key] = order["id"]
+        if wallet.get("vault_id"):
+            self._hold(order)
+        return 201, self._shown(order)
+
+    def _patch(self, order: dict[str, Any], sent: list[dict[str, Any]]) -> tuple[int, Any]:
+        if order["status"] not in {"CREATED", "APPROVED", "PAYER_ACTION_REQUIRED"}:
+            raise _unprocessable("ORDER_ALREADY_COMPLETED", "The order cannot be patched after it is completed.")
+        for change in sent:
+            assert change["path"] == "/purchase_units/@reference_id=='default'/custom_id", change
+            order["purchase_units"][0]["custom_id"] = change["value"]
+        return 204, None
+
+    def _authorize(self, order: dict[str, Any]) -> tuple[int, Any]:
+        if order["status"] == "COMPLETED":
+            raise _unprocessable("ORDER_ALREADY_AUTHORIZED", "Order already authorized.")
+        if order["status"] != "APPROVED":
+            raise _unprocessable("ORDER_NOT_APPROVED", "Payer has not yet approved the Order for payment.")
+        self._hold(order)
+        if self.on_authorize:
+            self.on_authorize(order)
+        return 201, self._shown(order)
+
+    def _hold(self, order: dict[str, Any]) -> None:
+        unit = order["purchase_units"][0]
+        held = {
+            "id": f"AUTH{next(self._ids):013}", "status": "CREATED", "amount": unit["amount"], "create_time": _now(),
+            "custom_id": unit.get("custom_id", ""),
+        }  # fmt: skip
+        unit["payments"]["authorizations"] = [held]
+        order["status"] = "COMPLETED"
+
+    def _capture(self, identifier: str, sent: dict[str, Any], key: str) -> tuple[int, Any]:
+        payments, held = self._authorization(identifier)
+        if ("captures", key) in self._made:
+            return 200, next(c for c in payments["captures"] if c["id"] == self._made["captures", key])
+        if held["status"] == "VOIDED":
+            raise _unprocessable("AUTHORIZATION_VOIDED", "A voided authorization cannot be captured.")
+        if held["status"] == "CAPTURED":
+            raise _unprocessable("AUTHORIZATION_ALREADY_CAPTURED", "Authorization has already been captured.")
+        amount = sent.get("amount", held["amount"])
+        if _cents(amount) > _cents(held["amount"]):
+            raise _unprocessable("MAX_CAPTURE_AMOUNT_EXCEEDED", "Capture amount exceeds allowable limit.")
+        taken = {"id": f"CAPT{next(self._ids):013}", "status": "COMPLETED", "amount": amount, "create_time": _now()}
+        payments.setdefault("captures", []).append(taken)
+        held["status"] = "CAPTURED"
+        self._made["captures", key] = taken["id"]
+        return 201, taken
+
+    def _void(self, identifier: str) -> tuple[int, Any]:
+        _, held = self._authorization(identifier)
+        if held["status"] == "CAPTURED":
+            raise _unprocessable("PREVIOUSLY_CAPTURED", "Authorization has been previously captured.")
+        if held["status"] == "VOIDED":
+            raise _unprocessable("PREVIOUSLY_VOIDED", "Authorization has been previously voided.")
+        held["status"] = "VOIDED"
+        return 204, None
+
+    def _refund(self, identifier: str, sent: dict[str, Any], key: str) -> tuple[int, Any]:
+        every = [order["purchase_units"][0]["payments"] for order in self.orders.values()]
+        payments = next(p for p in every if any(c["id"] == identifier for c in p.get("captures", [])))
+        taken = next(c for c in payments["captures"] if c["id"] == identifier)
+        made = payments.setdefault("refunds", [])
+        if ("refunds", key) in self._made:
+            return 200, next(r for r in made if r["id"] == self._made["refunds", key])
+        left = round(_cents(taken["amount"]) - sum(_cents(r["amount"]) for r in made), 3)
+        digits = len(taken["amount"]["value"].partition(".")[2])
+        amount = sent.get("amount") or {**taken["amount"], "value": f"{left:.{digits}f}"}
+        if left <= 0:
+            raise _unprocessable("CAPTURE_FULLY_REFUNDED", "The capture has already been fully refunded.")
+        if _cents(amount) > left:
+            raise _unprocessable("REFUND_AMOUNT_EXCEEDED", "The refund amount is more than what is left.")
+        refund = {
+            "id": f"RFND{next(self._ids):013}", "status": "COMPLETED", "amount": amount, "create_time": _now(),
+            "custom_id": sent.get("custom_id", ""),
+        }  # fmt: skip
+        made.append(refund)
+        taken["status"] = "REFUNDED" if _cents(amount) == left else "PARTIALLY_REFUNDED"
+        self._made["refunds", key] = refund["id"]
+        return 201, refund
+
+    def _reported(self, query: dict[str, str]) -> dict[str, Any]:
+        since, until = (datetime.fromisoformat(query[name]) for name in ("start_date", "end_date"))
+        assert until - since <= timedelta(days=31), "the maximum supported range is 31 days"
+        rows = []
+        for order in self.orders.values():
+            for held in order["purchase_units"][0]["payments"].get("authorizations", []):
+                at = datetime.fromisoformat(held["create_time"])
+                if since <= at.replace(microsecond=999_999) and at <= until and _old(at, self.report_lag):
+                    info = {
+                        "transaction_id": held["id"], "paypal_reference_id": order["id"],
+                        "paypal_reference_id_type": "ODR", "custom_field": held["custom_id"],
+                        "transaction_initiation_date": held["create_time"],
+                    }  # fmt: skip
+                    rows.append({"transaction_info": info})
+        size, page = int(query["page_size"]), int(query["page"])
+        pages = max(1, -(-len(rows) // size))
+        return {"transaction_details": rows[(page - 1) * size : page * size], "page": page, "total_pages": pages}
+
+    def _order(self, identifier: str) -> dict[str, Any]:
+        if identifier not in self.orders:
+            raise Problem(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "Specified resource ID does not exist.")
+        return self.orders[identifier]
+
+    def _authorization(self, identifier: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        for order in self.orders.values():
+            payments = order["purchase_units"][0]["payments"]
+            for held in payments.get("authorizations", []):
+                if held["id"] == identifier:
+                    return payments, held
+        raise Problem(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "Specified resource ID does not exist.")
+
+    def _shown(self, order: dict[str, Any]) -> dict[str, Any]:
+        shown: dict[str, Any] = json.loads(json.dumps(order))
+        rel = "payer-action" if order["status"] == "PAYER_ACTION_REQUIRED" else "self"
+        shown["links"] = [{"rel": rel, "href": f"{self.url}/checkoutnow?token={order['id']}", "method": "GET"}]
+        return shown
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1  # one packet an answer
+
+            def do_GET(self) -> None:
+                self._serve()
+
+            do_POST = do_PATCH = do_GET  # noqa: N815
+
+            def _serve(self) -> None:
+                url = urlsplit(self.path)
+                raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if url.path == "/v1/oauth2/token":
+                    allowed = self.headers.get("Authorization", "") == "Basic dGVzdDpzZWNyZXQ="  # test:secret
+                    token = {"access_token": "token", "token_type": "Bearer", "expires_in": 3600}
+                    self._write(200 if allowed else 401, token if allowed else {"error": "invalid_client"})
+                    return
+                query = {name: values[0] for name, values in parse_qs(url.query).items()}
+                sent = json.loads(raw) if raw else None
+                key = self.headers.get("PayPal-Request-Id", "")
+                assert len(key) <= 108, "a PayPal-Request-Id has at most 108 characters"
+                status, answer = fake.answer(self.command, url.path, query, sent, key)
+                if self.command != "GET" and fake._to_lose > 0:
+                    fake._to_lose -= 1
+                    self.close_connection = True
+                    return
+                self._write(status, answer)
+
+            def _write(self, status: int, answer: Any) -> None:
+                raw = json.dumps(answer).encode() if answer is not None else b""
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
+                self.wfile.flush()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _old(at: datetime, lag: timedelta) -> bool:
+    return not lag or datetime.now(UTC) - at >= lag
+
+
+@contextmanager
+def running() -> Iterator[FakePayPal]:
+    """A fake of one's own, closed in the end; every request that it saw must have been a valid one."""
+    fake = FakePayPal()
+    try:
+        yield fake
+        assert not fake.complaints, fake.complaints
+    finally:
+        fake.close()
