@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from marketplace.sagas import stops
-from marketplace.sagas.definition import Call, Node, RetryPolicy, Step, Workspace
+from marketplace.sagas.definition import Call, Node, RetryPolicy, Step, Wait, Workspace
 from marketplace.sagas.journal import Journal
 from marketplace.sagas.models import Result, Status
 from marketplace.sagas.outcomes import Done, Outcome, Parked, Refused, Retry, Unknown
@@ -94,22 +94,45 @@ class Course:
         self._undo_from(run, run.position if run.attempt else run.position - 1, cause)
 
     def _again(self, run: Run, node: Step | Call, why: str, *, after: timedelta | None) -> None:
-        policy: RetryPolicy = node.undo_retry if run.undoing else node.retry
         if stops.may_stop(run):
             self._stop(run)
             return
+        policy: RetryPolicy = node.undo_retry if run.undoing else node.retry
         tried = run.attempt - run.forgiven
         pause = policy.pause(tried) if after is None else after
-        out_of_time = not run.undoing and run.deadline_at is not None and self.now + pause > run.deadline_at
-        if tried < policy.most and not out_of_time:
+        if tried < policy.most and not self._overdue(run, after=pause):
             run.due_at = self.now + pause
             run.step_started_at = None
-        elif run.undoing:
+        else:
+            self._spent(run, node, why, attention=f"{node.name} was tried {run.attempt} times: {why}")
+
+    def _spent(self, run: Run, node: Step | Call, why: str, *, attention: str) -> None:
+        """There are no attempts left, or no time for one: do what the step's policy says of that."""
+        policy: RetryPolicy = node.undo_retry if run.undoing else node.retry
+        if run.undoing:
             self._park(run, remains(run, node, why))
         elif policy.spent == "park" or past_pivot(run):
-            self._park(run, f"{node.name} was tried {run.attempt} times: {why}")
+            self._park(run, attention)
         else:
-            self._undo_from(run, run.position, Cause("failed", policy.code, policy.message or why))
+            # A step that was tried already may have had its effect: its undo covers it.
+            tried_last = run.position if run.attempt else run.position - 1
+            self._undo_from(run, tried_last, Cause("failed", policy.code, policy.message or why))
+
+    def _overdue(self, run: Run, *, after: timedelta = timedelta()) -> bool:
+        """Whether the saga's whole time will be up when `run` makes an attempt at its step `after` from now.
+
+        The way back takes the time it needs, and a wait has a deadline of its own.
+        """
+        if run.undoing or run.deadline_at is None or isinstance(node_of(run), Wait):
+            return False
+        return self.now + after > run.deadline_at
+
+    def _out_of_time(self, run: Run) -> None:
+        """The saga's whole time is up, and another attempt was to begin: it does not, and the step's policy decides."""
+        node = cast(Step | Call, node_of(run))
+        why = f"The saga's time was up before {node.name} could be {'tried again' if run.attempt else 'begun'}."
+        self._journal.note(run, node.name, Result.EXPIRED, why, started_at=run.step_started_at)
+        self._spent(run, node, why, attention=why)
 
     def _lost(self, run: Run) -> None:
         """The worker that made the call is gone, and its answer with it: ask again with the same key."""

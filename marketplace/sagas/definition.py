@@ -12,6 +12,7 @@
 A definition that can't be right is refused when its module is imported, with a `DefinitionError` that says why.
 """
 
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -129,13 +130,19 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class Step(_Node):
-    """Work in our own database, in the transaction that moves the saga on: it happens exactly once."""
+    """Work in our own database, in the transaction that moves the saga on: it happens exactly once.
+
+    `timeout` (seconds; default SAGA_STEP_TIMEOUT_SECONDS) is the longest that one of its queries may take, waiting for
+    locks included. A group shares one transaction, so a query that hangs holds up everybody in it: it is cancelled, the
+    group is run again one by one, and for whom it hangs again that was an attempt, of which nothing happened.
+    """
 
     name: str
     do: Handler = field(kw_only=True)
     undo: Handler | None = field(default=None, kw_only=True)
     retry: RetryPolicy = field(default=RetryPolicy(spent="park"), kw_only=True)
     undo_retry: RetryPolicy = field(default=UNDO_POLICY, kw_only=True)
+    timeout: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,8 +294,8 @@ def _contradictions_of(node: Step | Call) -> Iterator[str]:
             yield f"{node.name!r} is a call: what it does needs prepare, send and record (see `remote`)"
         if isinstance(node, Step) and not callable(action):
             yield f"{node.name!r} needs a function for what it does"
-    if isinstance(node, Call) and node.timeout <= 0:
-        yield f"{node.name!r} must be given some time to answer"
+    if node.timeout is not None and not 0 < node.timeout < math.inf:
+        yield f"{node.name!r} must be given some time {'to answer' if isinstance(node, Call) else 'for its queries'}"
 
 
 __all__ = [

@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -32,6 +31,7 @@ from marketplace.sagas.rows import Run
 from marketplace.sagas.standing import what_is_left
 from marketplace.sagas.stepping import Flight, Pass
 from marketplace.sagas.ticket import Cause, Ticket
+from marketplace.sagas.timeouts import Overran
 
 log = structlog.get_logger(__name__)
 
@@ -162,19 +162,38 @@ class Worker:
             if now is None:
                 return 0
             step = Pass(now=now, queues=frozenset(self.queues))
-            try:
-                with transaction.atomic() if alone else nullcontext():
-                    move(step, runs)
-                    step.write()
-                    if alone:
-                        connection.check_constraints()  # the deferred ones too, while we know whose fault it is
-            except Exception as error:
-                if not alone or is_outage(error):
-                    raise
-                park(runs[0].ticket.id, error)
-                return 1
+            if alone:
+                settled = self._move_alone(step, runs, fetch, move)
+                if settled is None:
+                    return 1
+                step = settled
+            else:
+                move(step, runs)
+                step.write()
         self._committed(step, leased_at, len(runs))
         return len(runs)
+
+    def _move_alone(self, step: Pass, runs: list[Run], fetch: Fetch, move: Move) -> Pass | None:
+        """Move one saga, in a savepoint of the transaction that holds its lock; None where it had to be parked.
+
+        If one of its steps takes too long, it is moved once more, as far as that step.
+        """
+        try:
+            with transaction.atomic():
+                move(step, runs)
+                step.write()
+                connection.check_constraints()  # the deferred ones too, while we know whose fault it is
+        except Exception as error:
+            if is_outage(error):
+                raise
+            if isinstance(error, Overran) and step.overran is None:
+                again, now = fetch()
+                if now is not None:
+                    step = Pass(now=now, queues=frozenset(self.queues), overran=error)
+                    return self._move_alone(step, again, fetch, move)
+            park(runs[0].ticket.id, error)
+            return None
+        return step
 
     # --- the calls ----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from marketplace.sagas.outcomes import Done, Outcome, Ready, Retry, Unknown
 from marketplace.sagas.rows import Run
 from marketplace.sagas.standing import CLOSING, lacks, node_of, past_pivot, saga_of
 from marketplace.sagas.ticket import Ticket
+from marketplace.sagas.timeouts import Limit, Overran
 
 __all__ = ["CLOSING", "Flight", "Pass"]
 
@@ -42,8 +43,11 @@ class Flight:
 class Pass(Course):
     """The moves of one transaction. `claimed` or `answered` once, then `write`."""
 
-    def __init__(self, *, now: datetime, queues: frozenset[str]) -> None:
+    def __init__(self, *, now: datetime, queues: frozenset[str], overran: Overran | None = None) -> None:
+        """`overran`: leave out the step that took too long when this was tried before, and count that as an attempt."""
         super().__init__(now=now)
+        self._limit = Limit()
+        self.overran = overran
         self.flights: list[Flight] = []
         self.bells: set[str] = set()  # queues of other workers that now have something due
         self._queues = queues
@@ -55,6 +59,7 @@ class Pass(Course):
 
     def claimed(self, runs: Sequence[Run]) -> None:
         """Move sagas that were due on to where they can't go further now."""
+        self._limit.set(settings.SAGA_STEP_TIMEOUT_SECONDS)
         known = self._take(runs)
         for run in known:
             if run.status == Status.STARTED:
@@ -63,6 +68,8 @@ class Pass(Course):
                 run.deadline_at = self.now + timedelta(seconds=settings.SAGA_TIMEOUT_SECONDS)
             if run.in_flight:
                 self._lost(run)
+            elif self._overdue(run) and not stops.may_stop(run):
+                self._out_of_time(run)
             else:
                 self._place(run)
         self._advance()
@@ -74,6 +81,7 @@ class Pass(Course):
         """
         if not onward:
             self._queues = frozenset()
+        self._limit.set(settings.SAGA_STEP_TIMEOUT_SECONDS)
         groups: dict[tuple[bool, int, type[Saga]], list[Run]] = {}
         for run in self._take(runs):
             groups.setdefault(_key(run), []).append(run)
@@ -134,6 +142,10 @@ class Pass(Course):
                 run.due_at = self.now
                 self.bells.add(node.queue)
                 return
+            if self.overran is not None and (node.name, run.undoing) == (self.overran.step, self.overran.undoing):
+                run.attempt += 1
+                self._apply(run, node, Retry(str(self.overran)), started_at=None)
+                return
         self._frontier.setdefault(_key(run), []).append(run)
 
     def _advance(self) -> None:
@@ -158,12 +170,20 @@ class Pass(Course):
 
     def _handle(self, group: list[Run], node: Step, handler: Callable[..., Sequence[Outcome]]) -> None:
         started_at = self._journal.clock()
-        outcomes = handler(self._tickets(group, node), now=self.now)
+        patience = settings.SAGA_STEP_TIMEOUT_SECONDS if node.timeout is None else node.timeout
+        with self._limit.watch(node.name, patience, undoing=group[0].undoing):
+            outcomes = handler(self._tickets(group, node), now=self.now)
+        self._limit.set(settings.SAGA_STEP_TIMEOUT_SECONDS)
         for run, outcome in self._pair(group, outcomes):
             run.attempt += 1
             self._apply(run, node, cast(Outcome, outcome), started_at=started_at)
 
     def _call(self, group: list[Run], node: Call) -> None:
+        for run in [run for run in group if self._overdue(run)]:
+            group.remove(run)
+            self._out_of_time(run)
+        if not group:
+            return
         remote = node.undo if group[0].undoing and node.undo else node.do
         started_at = self._journal.clock()
         answers = remote.prepare(self._tickets(group, node), now=self.now)

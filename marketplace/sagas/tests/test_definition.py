@@ -93,6 +93,16 @@ REFUSED: list[tuple[str, Callable[[], Any], str]] = [
         "Odd: 'a' must be given some time to answer",
     ),
     (
+        "all the time in the world to answer",
+        lambda: define(Call("a", do=FAR, timeout=float("inf"))),
+        "Odd: 'a' must be given some time to answer",
+    ),
+    (
+        "no time for a query",
+        lambda: define(Step("a", do=DO, timeout=0)),
+        "Odd: 'a' must be given some time for its queries",
+    ),
+    (
         "a call without its three parts",
         lambda: define(Call("a", do=DO)),  # type: ignore[arg-type]
         "Odd: 'a' is a call: what it does needs prepare, send and record (see `remote`)",

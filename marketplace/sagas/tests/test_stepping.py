@@ -76,7 +76,9 @@ def test_a_group_takes_as_many_statements_as_one_alone(django_assert_num_queries
             Step("second", do=lambda tickets, now: [Done({"second": 2}) for _ in tickets]),
         )
 
-    statements = 4  # claim, history, saga rows, and the two of a savepoint less the one of the test: see below
+    statements = (
+        5  # claim, time-out, history, saga rows, and the two of a savepoint less the one of the test: see below
+    )
     begin(Errand)
     with django_assert_num_queries(statements + 1) as one:
         take_off()
@@ -260,8 +262,8 @@ def test_the_undo_is_not_hurried_by_the_sagas_deadline() -> None:
     answers = iter([Retry("busy"), Retry("busy")])
     world.plan["card:undo"] = lambda ticket: next(answers, None)
     trip = begin_one()
-    change(trip, deadline_at=database_now() - timedelta(hours=1))
     drive(seconds=20)
+    change(trip, deadline_at=database_now() - timedelta(hours=1))
     for _ in range(2):
         make_due(trip)
         drive()
