@@ -73,7 +73,9 @@ def cancel(order_id: UUID, *, actor: str, now: datetime, by_staff: bool = False,
         receipt = sagas.signal(view.saga_id, "cancel", signal_id="cancel", payload=payload)
         if receipt.accepted:
             return CancelResult(view, pending=True)
-        view = selectors.order(order_id)  # it has come to an end meanwhile
+        view = selectors.order(order_id)
+        if view.status in BEFORE_CONFIRMATION:  # it is being undone already, for another reason
+            return CancelResult(view, pending=True)
     if view.status == Status.CONFIRMED:
         wish = Wish("cancelled", code, payload["actor"], reason)
         reverse(order_id, wish, why="Wants to cancel: the money goes back first, then the units.", now=now)

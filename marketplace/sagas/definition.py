@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from django.conf import settings
 
 from marketplace.sagas.outcomes import Done, Handler, Outcome, Ready, Refused, Unknown
-from marketplace.sagas.ticket import Cause, Ticket
+from marketplace.sagas.ticket import Cause, LateSignal, Ticket
 
 DEFAULT_QUEUE = "orders"
 LONGEST_NAME = 60  # characters, as the column has it
@@ -101,11 +101,24 @@ class Remote(Protocol):
         """In our transaction, after the call: write down what was answered; a reply may be an `Unknown`."""
 
 
+class Probing(Remote, Protocol):
+    """A `Remote` that can look without touching: needed where the other side forgets keys (`Call.key_window`)."""
+
+    def probe(self, request: Any) -> Any:
+        """Like `send`, but only find out what became of the key. The reply goes to `record` like one of `send`.
+
+        Where nothing is found, `record` says what that means: `Refused` if it never happened and never will, `Retry` if
+        it may be looked for again.
+        """
+
+
 class _Simple:
     """A `Remote` made of one function `call(ticket) -> Outcome` that needs nothing of ours written."""
 
-    def __init__(self, call: Callable[[Ticket], Outcome]) -> None:
+    def __init__(self, call: Callable[[Ticket], Outcome], probe: Callable[[Ticket], Outcome] | None) -> None:
         self._call = call
+        if probe is not None:
+            self.probe = probe
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
         return [Ready(ticket) for ticket in tickets]
@@ -117,9 +130,9 @@ class _Simple:
         return list(replies)
 
 
-def remote(call: Callable[[Ticket], Outcome]) -> Remote:
+def remote(call: Callable[[Ticket], Outcome], *, probe: Callable[[Ticket], Outcome] | None = None) -> Remote:
     """Lift `call(ticket) -> Outcome` to a `Remote`: for calls whose whole memory is the saga's own history."""
-    return _Simple(call)
+    return _Simple(call, probe)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +163,10 @@ class Call(_Node):
     """Work outside: the intent is committed, then the call is made, then the outcome is recorded.
 
     `timeout` (seconds) is the longest that a worker waits for one answer; after it the outcome is unknown.
+
+    `key_window` is how long the other side remembers a key (a function of the prepared request where that depends on
+    who it is). When the first attempt under a key lies further back, sending it again could make it happen twice: then
+    it is never sent again, only probed. Needs a `probe` of what is done, and of its undo.
     """
 
     name: str
@@ -158,6 +175,11 @@ class Call(_Node):
     retry: RetryPolicy = field(default=RetryPolicy(), kw_only=True)
     undo_retry: RetryPolicy = field(default=UNDO_POLICY, kw_only=True)
     timeout: float = field(default=30.0, kw_only=True)
+    key_window: timedelta | Callable[[Any], timedelta | None] | None = field(default=None, kw_only=True)
+
+    def window(self, request: Any) -> timedelta | None:
+        """How long the other side remembers the key of `request`; None: for ever."""
+        return self.key_window(request) if callable(self.key_window) else self.key_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +225,15 @@ class Workspace:
         """Write what the handlers left in the subjects, in a constant number of statements."""
 
 
+LateRule = Callable[[LateSignal], None]
+"""What a definition does about a signal that came too late: start another saga, for one.
+
+Called once for each signal, in the transaction that tells it so: that which stores it, where the saga is over; that
+which ends the saga, where it came earlier and nobody could use it; for a stop, that which finds the saga past its
+pivot. It may read and write, takes no part in what the saga itself does, and what it raises undoes that transaction.
+"""
+
+
 def nothing_to_close(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """The default for `Saga.closing`."""
     return [Done() for _ in tickets]
@@ -216,6 +247,7 @@ class Saga:
     steps: ClassVar[tuple[Node, ...]] = ()
     workspace: ClassVar[type[Workspace]] = Workspace
     stops: ClassVar[dict[str, Exit]] = {}  # signals that stop the saga wherever it is before its pivot
+    late: ClassVar[dict[str, LateRule]] = {}  # what becomes of signals that come when it is too late for them
     closing: ClassVar[Handler] = staticmethod(nothing_to_close)  # runs last, once all is undone
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -229,6 +261,16 @@ class Saga:
         """The position of the pivot; past the last step where there is none."""
         return next((at for at, node in enumerate(cls.steps) if node.pivot), len(cls.steps))
 
+    @classmethod
+    def may_turn_back(cls, position: int, attempt: int) -> bool:
+        """Whether a saga at `position`, its step tried `attempt` times, can still be stopped.
+
+        Up to the pivot it can; but a pivot that was called already may have happened, and nobody can undo it.
+        """
+        pivot = cls.pivot()
+        called = position == pivot < len(cls.steps) and isinstance(cls.steps[pivot], Call) and attempt > 0
+        return position <= pivot and not called
+
 
 _registry: dict[tuple[str, int], type[Saga]] = {}
 
@@ -238,9 +280,9 @@ def find(name: str, version: int) -> type[Saga] | None:
     return _registry.get((name, version))
 
 
-def not_stopped_by(signal: str) -> list[tuple[str, int]]:
-    """Name and version of every definition known here that has no stop of that name."""
-    return [known for known, saga in _registry.items() if signal not in saga.stops]
+def stopped_by(signal: str) -> list[tuple[str, int, int]]:
+    """Of every definition known here its name and version, and the last position at which that signal stops it."""
+    return [(*known, saga.pivot() if signal in saga.stops else -1) for known, saga in _registry.items()]
 
 
 def check(saga: type[Saga]) -> None:
@@ -275,6 +317,9 @@ def _contradictions(saga: type[Saga]) -> Iterator[str]:
             yield (
                 f"{node.name!r} is a call and the pivot: nobody can undo it, so when its retries are spent it must park"
             )
+    yield from (
+        f"what is to be done about a late {at!r} is no function" for at in saga.late if not callable(saga.late[at])
+    )
     known = _registry.get((saga.name, saga.version))
     if known is not None and (known.__module__, known.__qualname__) != (saga.__module__, saga.__qualname__):
         yield f"{saga.name!r} version {saga.version} is already {known.__module__}.{known.__qualname__}"
@@ -292,8 +337,12 @@ def _contradictions_of(node: Step | Call) -> Iterator[str]:
             continue
         if isinstance(node, Call) and not all(hasattr(action, part) for part in ("prepare", "send", "record")):
             yield f"{node.name!r} is a call: what it does needs prepare, send and record (see `remote`)"
+        if isinstance(node, Call) and node.key_window is not None and not hasattr(action, "probe"):
+            yield f"{node.name!r} has a key window: what it does, and its undo, need a probe for the time after it"
         if isinstance(node, Step) and not callable(action):
             yield f"{node.name!r} needs a function for what it does"
+    if isinstance(node, Call) and isinstance(node.key_window, timedelta) and node.key_window <= timedelta():
+        yield f"{node.name!r} needs a key window longer than no time"
     if node.timeout is not None and not 0 < node.timeout < math.inf:
         yield f"{node.name!r} must be given some time {'to answer' if isinstance(node, Call) else 'for its queries'}"
 
@@ -304,6 +353,7 @@ __all__ = [
     "DefinitionError",
     "Exit",
     "Fail",
+    "Probing",
     "Refused",
     "Remote",
     "RetryPolicy",
@@ -313,6 +363,6 @@ __all__ = [
     "Wait",
     "Workspace",
     "find",
-    "not_stopped_by",
     "remote",
+    "stopped_by",
 ]

@@ -10,7 +10,7 @@ from django.db import connection
 
 from marketplace.kernel import bulk
 from marketplace.sagas import definition
-from marketplace.sagas.models import SagaHistory, SagaInstance, SagaSignal
+from marketplace.sagas.models import Direction, SagaHistory, SagaInstance, SagaSignal
 from marketplace.sagas.ticket import Cause, Ticket
 
 
@@ -76,11 +76,12 @@ class Run:
 class Signal:
     """One stored signal that nobody has dealt with yet."""
 
-    __slots__ = ("disposition", "id", "name", "payload", "received_at")
+    __slots__ = ("disposition", "id", "name", "payload", "received_at", "signal_id")
 
-    def __init__(self, id: int, name: str, payload: dict[str, Any], received_at: datetime) -> None:
+    def __init__(self, id: int, name: str, signal_id: str, payload: dict[str, Any], received_at: datetime) -> None:
         self.id = id
         self.name = name
+        self.signal_id = signal_id
         self.payload = payload
         self.received_at = received_at
         self.disposition = ""
@@ -195,10 +196,35 @@ def read_signals(runs: Sequence[Run]) -> None:
     rows = (
         SagaSignal.objects.filter(saga_id__in=list(waiting), consumed_at__isnull=True)
         .order_by("id")
-        .values_list("saga_id", "id", "name", "payload", "received_at")
+        .values_list("saga_id", "id", "name", "signal_id", "payload", "received_at")
     )
     for saga_id, *rest in rows:
         waiting[saga_id].inbox.append(Signal(*rest))
+
+
+_FIRST_ASKED = f"""
+    SELECT saga_id, min(started_at) FROM {SagaHistory._meta.db_table}
+    WHERE saga_id = ANY(%s) AND step = %s AND direction = %s GROUP BY saga_id
+"""  # noqa: S608
+
+
+def first_asked(group: Sequence[Run], step: str) -> dict[UUID, datetime]:
+    """When the first attempt at `step` began, of those of `group` that have made one; all go the same direction.
+
+    The history knows it, and is asked only for calls that are made again; the attempt of a worker that was just found
+    to be lost is not in it yet.
+    """
+    again = {run.ticket.id: run for run in group if run.attempt}
+    if not again:
+        return {}
+    direction = Direction.COMPENSATING if group[0].undoing else Direction.FORWARD
+    with connection.cursor() as cursor:
+        cursor.execute(_FIRST_ASKED, [list(again), step, direction])
+        begun: dict[UUID, datetime] = dict(cursor.fetchall())
+    for saga_id, run in again.items():
+        if run.step_started_at is not None:
+            begun[saga_id] = min(run.step_started_at, begun.get(saga_id, run.step_started_at))
+    return begun
 
 
 _SAVED = (

@@ -303,7 +303,11 @@ def park(saga_id: UUID, error: BaseException) -> None:
         definition = find(row.name, row.version)
         attention = what_is_left(definition, row.position, why) if definition and not row.undoing else why
         attempt = max(row.attempt, 1)
-        rows.save_history([(saga_id, row.current_step, direction, Result.PARKED, attempt, why, trace, now, now, 0)])
+        # Of a call in flight it is on record here alone when it was made.
+        begun = row.step_started_at if row.in_flight and row.step_started_at else now
+        took = max(0, round((now - begun).total_seconds() * 1000))
+        entry = (saga_id, row.current_step, direction, Result.PARKED, attempt, why, trace, begun, now, took)
+        rows.save_history([entry])
         SagaInstance.objects.filter(pk=saga_id).update(
             status=Status.NEEDS_ATTENTION, attention=attention, due_at=None, in_flight=False, updated_at=now
         )

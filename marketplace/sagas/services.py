@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -12,9 +12,10 @@ from django.db import connection, transaction
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
 from marketplace.sagas import doorbell
-from marketplace.sagas.definition import Saga, not_stopped_by
+from marketplace.sagas.definition import Saga, Wait, find, stopped_by
 from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import TERMINAL, SagaInstance, Status
+from marketplace.sagas.ticket import LateSignal
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +55,62 @@ def start(definition: type[Saga], starts: Sequence[Start], *, now: datetime) -> 
 # What makes a saga due by a signal: a wait may be over, or a stop may act. A pause before the next attempt is not cut
 # short by anything else, and nothing hurries a call in flight, a compensation, or a saga that is left to a person.
 _SIGNAL = """
-    WITH saga AS MATERIALIZED (SELECT id, status, queue FROM sagas_sagainstance WHERE id = %(saga)s FOR UPDATE),
+    WITH saga AS MATERIALIZED (
+        SELECT id, name, version, subject_id, status, queue, position, undoing, attempt, wait_until, cause
+        FROM sagas_sagainstance WHERE id = %(saga)s FOR UPDATE),
     stored AS (
         INSERT INTO sagas_sagasignal (saga_id, name, signal_id, payload, received_at, consumed_at, disposition)
         SELECT id, %(name)s, %(signal)s, %(payload)s::jsonb, clock_timestamp(),
                CASE WHEN status = ANY(%(terminal)s) THEN clock_timestamp() END,
                CASE WHEN status = ANY(%(terminal)s) THEN 'TOO_LATE' ELSE '' END
-        FROM saga ON CONFLICT (saga_id, name, signal_id) DO NOTHING RETURNING saga_id, consumed_at),
+        FROM saga ON CONFLICT (saga_id, name, signal_id) DO NOTHING RETURNING saga_id, received_at, consumed_at),
     woken AS (
         UPDATE sagas_sagainstance AS t SET
             pending_signals = pending_signals + 1,
             due_at = CASE WHEN in_flight OR undoing OR status = 'NEEDS_ATTENTION' THEN due_at
-                          WHEN wait_until IS NULL AND (t.name, version) IN (
-                              SELECT * FROM unnest(%(names)s::text[], %(versions)s::int[])) THEN due_at
+                          WHEN wait_until IS NULL AND EXISTS (
+                              SELECT 1 FROM unnest(%(names)s::text[], %(versions)s::int[], %(until)s::int[])
+                                  AS known (name, version, until)
+                              WHERE known.name = t.name AND known.version = t.version AND t.position > known.until)
+                          THEN due_at
                           ELSE LEAST(due_at, clock_timestamp()) END
         FROM stored WHERE t.id = stored.saga_id AND stored.consumed_at IS NULL RETURNING due_at)
-    SELECT saga.status, saga.queue, EXISTS (SELECT 1 FROM stored),
-           (SELECT due_at <= clock_timestamp() FROM woken) FROM saga
+    SELECT saga.name, saga.version, saga.subject_id, saga.status, saga.queue, saga.position, saga.undoing,
+           saga.attempt, saga.wait_until, COALESCE(saga.cause->>'code', ''), clock_timestamp(),
+           (SELECT received_at FROM stored),
+           (SELECT disposition FROM sagas_sagasignal
+            WHERE saga_id = %(saga)s AND name = %(name)s AND signal_id = %(signal)s),
+           (SELECT due_at <= clock_timestamp() FROM woken)
+    FROM saga
 """
+
+
+class _Arrival(NamedTuple):
+    """The saga for which a signal came, as it was under its lock, and what became of the signal."""
+
+    name: str
+    version: int
+    subject_id: UUID
+    status: str
+    queue: str
+    position: int
+    undoing: bool
+    attempt: int
+    wait_until: datetime | None
+    code: str
+    now: datetime
+    stored_at: datetime | None  # None for one that was here already ...
+    disposition: str | None  # ... and this is what had become of that, as far as it was committed by then
+    due: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a signal on arrival: `accepted` when the saga will deal with it; `status` as it was then."""
+    """What became of a signal on arrival: `accepted` when the saga can still act on it; `status` as it was then.
+
+    One that is accepted may lose against another that came earlier. One that is not accepted is on record, and the
+    definition's rule for late ones, if it has one, answers it (`Saga.late`).
+    """
 
     accepted: bool
     duplicate: bool
@@ -86,11 +120,13 @@ class Receipt:
 def signal(saga_id: UUID, name: str, *, signal_id: str, payload: dict[str, Any] | None = None) -> Receipt:
     """Store a signal for a saga, once per `signal_id`, and make the saga due. Takes the saga's row lock for an instant.
 
-    One that comes before the saga is ready for it waits; one for a saga that is over is kept on record and not
-    accepted. Who comes first, a signal or the step that makes it pointless, is decided by that lock. Raises
+    One that comes before the saga is ready for it waits. One for a saga that is over is kept on record, not accepted,
+    and answered by the definition's rule in the same transaction; so what the rule raises is raised here, and nothing
+    is stored. Who comes first, a signal or the step that makes it pointless, is decided by that lock. Raises
     `NoSuchSaga`.
     """
-    unmoved = not_stopped_by(name)
+    payload = payload or {}
+    known = stopped_by(name)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             _SIGNAL,
@@ -98,19 +134,42 @@ def signal(saga_id: UUID, name: str, *, signal_id: str, payload: dict[str, Any] 
                 "saga": saga_id,
                 "name": name,
                 "signal": signal_id,
-                "payload": bulk.to_json(payload or {}),
+                "payload": bulk.to_json(payload),
                 "terminal": sorted(TERMINAL),
-                "names": [kind for kind, _ in unmoved],
-                "versions": [version for _, version in unmoved],
+                "names": [kind for kind, _, _ in known],
+                "versions": [version for _, version, _ in known],
+                "until": [until for _, _, until in known],
             },
         )
         row = cursor.fetchone()
         if row is None:
             raise NoSuchSaga
-        status, queue, stored, due = row
-        if due:
-            transaction.on_commit(partial(doorbell.ring, queue))
-    return Receipt(accepted=status not in TERMINAL, duplicate=not stored, status=status)
+        arrival = _Arrival(*row)
+        if arrival.due:
+            transaction.on_commit(partial(doorbell.ring, arrival.queue))
+        definition = find(arrival.name, arrival.version)
+        if definition and name in definition.late and arrival.stored_at and arrival.status in TERMINAL:
+            late = (saga_id, arrival.subject_id, name, signal_id, payload, arrival.stored_at)
+            definition.late[name](LateSignal(*late, status=arrival.status, code=arrival.code))
+    accepted = _can_act(definition, arrival, name)
+    return Receipt(accepted=accepted, duplicate=arrival.stored_at is None, status=arrival.status)
+
+
+def _can_act(definition: type[Saga] | None, saga: _Arrival, signal_name: str) -> bool:
+    """Whether the saga, where it stands, can still act on the signal; for a duplicate, whether it did."""
+    if saga.status in TERMINAL:
+        return False
+    if saga.stored_at is None and saga.disposition:
+        return saga.disposition != "TOO_LATE"
+    if saga.undoing:
+        return False
+    if definition is None:
+        return True  # only the workers know
+    over = saga.wait_until is not None and saga.now > saga.wait_until  # the wait at which it stands
+    if signal_name in definition.stops:
+        return not over and definition.may_turn_back(saga.position, saga.attempt)
+    ahead = definition.steps[saga.position + over :]
+    return any(isinstance(node, Wait) and node.listens_to == signal_name for node in ahead)
 
 
 def nudge(subject_ids: Sequence[UUID], *, now: datetime) -> int:

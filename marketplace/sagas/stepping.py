@@ -15,7 +15,7 @@ from django.utils.functional import cached_property
 
 from marketplace.sagas import rows, stops
 from marketplace.sagas.course import Course
-from marketplace.sagas.definition import Call, Node, Saga, Step, Wait, Workspace
+from marketplace.sagas.definition import Call, Node, Probing, Saga, Step, Wait, Workspace
 from marketplace.sagas.models import Result, Status
 from marketplace.sagas.outcomes import Done, Outcome, Ready, Retry, Unknown
 from marketplace.sagas.rows import Run
@@ -33,11 +33,12 @@ class Flight:
     run: Run
     call: Call
     request: Any
+    probing: bool = False  # the other side may have forgotten the key: look, and don't touch
 
     def send(self) -> Any:
         """Make the call. Outside of any transaction, in any thread."""
         remote = self.call.undo if self.run.undoing and self.call.undo else self.call.do
-        return remote.send(self.request)
+        return cast(Probing, remote).probe(self.request) if self.probing else remote.send(self.request)
 
 
 class Pass(Course):
@@ -99,11 +100,12 @@ class Pass(Course):
         """Write everything, in a constant number of statements. The transaction may commit after it."""
         for workspace in self._workspaces.values():
             workspace.close(now=self.now)
-        for run in self._runs:
-            stops.answer(run)
+        late = [answer for run in self._runs if run.inbox for answer in stops.answer(run)]
         self._journal.write()
         rows.save_signals(self._runs, now=self.now)
         rows.save(self._runs, now=self.now)
+        for rule, signal in late:  # last, so that it finds everything as it is from now on
+            rule(signal)
 
     # --- the frontier -------------------------------------------------------------------------------------------------
 
@@ -186,15 +188,19 @@ class Pass(Course):
             return
         remote = node.undo if group[0].undoing and node.undo else node.do
         started_at = self._journal.clock()
+        first_asked = rows.first_asked(group, node.name) if node.key_window is not None else {}
         answers = remote.prepare(self._tickets(group, node), now=self.now)
         for run, answer in self._pair(group, answers):
             run.attempt += 1
             if isinstance(answer, Ready):
+                window = node.window(answer.request)
+                begun = first_asked.get(run.ticket.id, self.now)
+                forgotten = window is not None and self.now - begun >= window
                 run.fence += 1
                 run.in_flight = True
                 run.step_started_at = started_at
                 run.due_at = self.now + self._lease
-                self.flights.append(Flight(run, node, answer.request))
+                self.flights.append(Flight(run, node, answer.request, probing=forgotten))
             else:
                 self._apply(run, node, answer, started_at=started_at)
 

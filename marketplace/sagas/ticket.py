@@ -1,6 +1,7 @@
 """What a handler is given of a saga."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,23 @@ class Cause:
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "code": self.code, "message": self.message, "data": self.data or {}}
+
+
+@dataclass(frozen=True, slots=True)
+class LateSignal:
+    """A signal that came too late for its saga, as the definition's rule for it is given it (`Saga.late`).
+
+    `status` is that of the saga now; `code` why it was undone, where it was.
+    """
+
+    saga_id: UUID
+    subject_id: UUID
+    name: str
+    signal_id: str
+    payload: dict[str, Any]
+    received_at: datetime
+    status: str
+    code: str = ""
 
 
 class Ticket:
