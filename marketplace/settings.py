@@ -1,5 +1,7 @@
 """Every setting there is. Each is an environment variable, read here, typed, and refused with a clear line if wrong."""
 
+import base64
+import hmac
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,10 @@ PAYPAL_CLIENT_ID: str = env.str("PAYPAL_CLIENT_ID", "")
 PAYPAL_CLIENT_SECRET: str = env.str("PAYPAL_CLIENT_SECRET", "")
 PAYPAL_WEBHOOK_ID: str = env.str("PAYPAL_WEBHOOK_ID", "")
 PAYPAL_API_BASE: str = env.str("PAYPAL_API_BASE", "https://api-m.paypal.com")
+SANDBOX_WEBHOOK_SECRET: str = env.str(  # default: made of SECRET_KEY
+    "SANDBOX_WEBHOOK_SECRET", "", validate=validate.Regexp(r"^(whsec_[A-Za-z0-9+/]{32,}={0,2})?$")
+)
+PAYMENT_RETURN_URL: str = env.str("PAYMENT_RETURN_URL", "")  # default: the order's page; {order} is its id
 
 # --- web --------------------------------------------------------------------------------------------------------------
 DEBUG: bool = env.bool("DEBUG", False)
@@ -92,6 +98,11 @@ def _check_address(name: str, url: str, *schemes: str) -> None:
         raise ValueError(f"{name} must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
 
 
+def _derived(secret: str, purpose: str) -> str:
+    """Return another secret (base64), the same one wherever `secret` is the same."""
+    return base64.b64encode(hmac.digest(secret.encode(), purpose.encode(), "sha256")).decode()
+
+
 try:
     env.seal()
     _check_gateway()
@@ -102,6 +113,8 @@ try:
 except (EnvError, ValueError) as error:
     sys.exit(f"The environment has a bad setting: {error}")
 SANDBOX_GATEWAY_URL = SANDBOX_GATEWAY_URL or f"http://127.0.0.1:{PORT + 1000}"
+SANDBOX_WEBHOOK_SECRET = SANDBOX_WEBHOOK_SECRET or f"whsec_{_derived(SECRET_KEY, 'sandbox webhooks')}"
+PAYMENT_RETURN_URL = PAYMENT_RETURN_URL or f"{PUBLIC_URL}/orders/{{order}}"
 DATABASES: dict[str, Any] = {"default": {"OPTIONS": {}, **database}}
 
 

@@ -184,6 +184,7 @@ def send(call: GatewayCall) -> Reply:
                 currency=call.currency,
                 method=call.method,
                 metadata={"reference_id": str(call.reference_id), "payment_id": str(call.payment_id)},
+                return_url=settings.PAYMENT_RETURN_URL.replace("{order}", str(call.reference_id)),
             )
         case Operation.CAPTURE:
             return gateway.capture(

@@ -5,6 +5,7 @@ is one server for each test process (so for each xdist worker), on a port and wi
 """
 
 import contextlib
+import json
 import os
 import selectors
 import signal
@@ -12,8 +13,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -31,6 +34,7 @@ class SandboxServer:
     """The sandbox gateway's service as a process, with its ledger in `data`. It keeps its port when it is restarted."""
 
     api_key: Final = "sk_test_sandbox"
+    webhook_secret: Final = "whsec_YSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBhbmQgb25seSB0aGVpcnM="  # noqa: S105 of the tests
 
     def __init__(self, data: Path) -> None:
         self.data = data
@@ -47,11 +51,16 @@ class SandboxServer:
     @property
     def environment(self) -> dict[str, str]:
         """What another process of the shop needs in its environment to use this gateway."""
-        return {"PAYMENT_GATEWAY": "sandbox", "SANDBOX_GATEWAY_URL": self.url, "SANDBOX_API_KEY": self.api_key}
+        return {
+            "PAYMENT_GATEWAY": "sandbox",
+            "SANDBOX_GATEWAY_URL": self.url,
+            "SANDBOX_API_KEY": self.api_key,
+            "SANDBOX_WEBHOOK_SECRET": self.webhook_secret,
+        }
 
     def start(self, **environment: str) -> None:
         """Start it, with for example `PAYMENT_FAILURE_RATE="1"`; return when it listens."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("PAYMENT_")}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PAYMENT_", "SANDBOX_"))}
         self.data.mkdir(parents=True, exist_ok=True)
         with (self.data / "server.log").open("a") as log:
             command = ("-m", "payments.gateways.sandbox", "--listen", f"127.0.0.1:{self._port}")
@@ -88,9 +97,19 @@ class SandboxServer:
             self.restart()
         self._since = datetime.now(UTC)
 
+    def tell(self, url: str, **environment: str) -> None:
+        """Start it again so that it sends its webhooks to `url`, every change, signed with `webhook_secret`."""
+        known = {"SANDBOX_WEBHOOK_URL": url, "SANDBOX_WEBHOOK_SECRET": self.webhook_secret, "SANDBOX_WEBHOOKS": "all"}
+        self.restart(**{**known, **environment})
+
     def gateway(self, *, url: str = "", timeout_seconds: float = 5.0) -> SandboxGateway:
         """Return a client of its own; by another `url` for example through a `LossyProxy`."""
-        return SandboxGateway(url=url or self.url, api_key=self.api_key, timeout_seconds=timeout_seconds)
+        return SandboxGateway(
+            url=url or self.url,
+            api_key=self.api_key,
+            timeout_seconds=timeout_seconds,
+            webhook_secret=self.webhook_secret,
+        )
 
     def charges(self) -> list[Charge]:
         """What the ledger believes: every charge since the test began, oldest first."""
@@ -102,12 +121,33 @@ class SandboxServer:
 
     def movements(self, authorization_key: str) -> list[tuple[str, int]]:
         """Every time money was moved for one authorization: kind and minor units, oldest first."""
-        response = httpx.get(
-            f"{self.url}/v1/authorizations/{quote(authorization_key, safe='')}",
-            headers={"Authorization": f"Bearer {self.api_key}"},
-            trust_env=False,
-        )
-        return [(m["kind"], m["amount_minor"]) for m in response.json().get("movements", [])]
+        return [(m["kind"], m["amount_minor"]) for m in self._story(authorization_key).get("movements", [])]
+
+    def events(self, authorization_key: str) -> list[dict[str, Any]]:
+        """Every webhook about one authorization, oldest first."""
+        events: list[dict[str, Any]] = self._story(authorization_key).get("events", [])
+        return events
+
+    def reverse(self, authorization_key: str) -> None:
+        """Take the money back, or let go of what is held, as a bank does without being asked."""
+        self._deed(authorization_key, "reverse", {})
+
+    def dispute(self, authorization_key: str, status: str) -> None:
+        """OPEN a dispute about a charge, then have it WON or LOST."""
+        self._deed(authorization_key, "dispute", {"status": status})
+
+    def _story(self, authorization_key: str) -> dict[str, Any]:
+        path = f"{self.url}/v1/authorizations/{quote(authorization_key, safe='')}"
+        story: dict[str, Any] = httpx.get(path, headers=self._key, trust_env=False).json()
+        return story
+
+    def _deed(self, authorization_key: str, what: str, body: dict[str, str]) -> None:
+        path = f"{self.url}/v1/authorizations/{quote(authorization_key, safe='')}/{what}"
+        httpx.post(path, json=body, headers=self._key, trust_env=False).raise_for_status()
+
+    @property
+    def _key(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"}
 
     def _reader(self) -> SandboxGateway:
         if self._asked_by is None:
@@ -124,6 +164,53 @@ class SandboxServer:
         if process.stdout is not None:
             process.stdout.close()
         return status
+
+
+def answer_the_bank(action_url: str, decision: str) -> httpx.Response:
+    """Press a button on the page where a buyer confirms a payment: "approve" or "decline"."""
+    return httpx.post(action_url, data={"decision": decision}, trust_env=False)
+
+
+class WebhookSink:
+    """Somebody who takes in webhooks, and turns away the first `refusals` of them."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[dict[str, str], bytes]] = []
+        self.turned_away = 0
+        self.refusals = 0
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                refused = sink.turned_away < sink.refusals
+                if refused:
+                    sink.turned_away += 1
+                else:
+                    sink.taken.append((dict(self.headers), body))
+                self.send_response(503 if refused else 202)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait_for(self, count: int, *, within: float = 10.0) -> list[dict[str, Any]]:
+        """Wait until so many have been taken in; return what they say, in the order of arrival."""
+        end = time.monotonic() + within
+        while len(self.taken) < count:
+            if time.monotonic() > end:
+                raise AssertionError(f"{len(self.taken)} of {count} webhooks within {within} s")
+            time.sleep(0.01)
+        return [json.loads(body) for _, body in self.taken]
 
 
 class LossyProxy:
@@ -193,7 +280,16 @@ def sandbox_gateway(sandbox_server: SandboxServer, settings: Any) -> SandboxServ
     settings.PAYMENT_GATEWAY = "sandbox"
     settings.SANDBOX_GATEWAY_URL = sandbox_server.url
     settings.SANDBOX_API_KEY = sandbox_server.api_key
+    settings.SANDBOX_WEBHOOK_SECRET = sandbox_server.webhook_secret
     return sandbox_server
+
+
+@pytest.fixture
+def webhook_sink() -> Iterator[WebhookSink]:
+    """Somebody who takes in webhooks; `sandbox_gateway.tell(webhook_sink.url)` has them sent there."""
+    sink = WebhookSink()
+    yield sink
+    sink.close()
 
 
 @pytest.fixture

@@ -90,13 +90,20 @@ async def _start(supervisor: Supervisor, layout: Layout, wanted: servers.Wanted)
 
 def stages(layout: Layout, environment: Mapping[str, str]) -> list[list[Service]]:
     """Return the shop's own processes in the order they start in; they stop in the opposite one."""
+    host = _a_name_of_ours()
     sandbox = Service(
         "sandbox",
         [
             *(sys.executable, "-m", "payments.gateways.sandbox"),
             *("--listen", f"127.0.0.1:{settings.PORT + 1000}", "--data", str(layout.sandbox_data)),
         ],
-        {"PAYMENT_LATENCY_MS": BANK_LATENCY_MS, **environment},
+        {
+            "PAYMENT_LATENCY_MS": BANK_LATENCY_MS,
+            "SANDBOX_WEBHOOK_URL": f"http://{_here()}:{settings.PORT}/api/payments/webhooks/sandbox",
+            "SANDBOX_WEBHOOK_HOST": host,
+            **environment,
+            "SANDBOX_WEBHOOK_SECRET": settings.SANDBOX_WEBHOOK_SECRET,
+        },
     )
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "marketplace"]
     worker = Service(
@@ -131,14 +138,25 @@ def _sandbox_is_ours() -> bool:
     return settings.PAYMENT_GATEWAY == "sandbox" and not os.environ.get("SANDBOX_GATEWAY_URL")
 
 
+def _here() -> str:
+    """Where the web process can be reached from this machine, as it is written in an address."""
+    host = "127.0.0.1" if settings.HOST in {"0.0.0.0", "::"} else settings.HOST  # noqa: S104 - compared, not bound
+    return f"[{host}]" if ":" in host else host
+
+
+def _a_name_of_ours() -> str:
+    """A host name by which Django lets itself be called."""
+    return next((name for name in settings.ALLOWED_HOSTS if name != "*"), "localhost").removeprefix(".")
+
+
 async def _web_answers() -> bool:
     """Ask /health/ready, without a client library: the supervisor is to stay small."""
-    host = "127.0.0.1" if settings.HOST in {"0.0.0.0", "::"} else settings.HOST  # noqa: S104 - compared, not bound
-    name = next((name for name in settings.ALLOWED_HOSTS if name != "*"), "localhost").removeprefix(".")
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            reader, writer = await asyncio.open_connection(host, settings.PORT)
-            writer.write(f"GET /health/ready HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+            reader, writer = await asyncio.open_connection(_here().strip("[]"), settings.PORT)
+            writer.write(
+                f"GET /health/ready HTTP/1.1\r\nHost: {_a_name_of_ours()}\r\nConnection: close\r\n\r\n".encode()
+            )
             status_line = await reader.readline()
             writer.close()
     except (OSError, TimeoutError):

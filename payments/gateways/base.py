@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from marketplace.kernel.errors import Unavailable
+from marketplace.kernel.errors import Refusal, Unavailable
 
 
 class Outcome(StrEnum):
@@ -47,6 +47,12 @@ class Dispute(StrEnum):
     OPEN = "OPEN"
     WON = "WON"
     LOST = "LOST"
+
+
+class NotGenuine(Refusal):
+    """This webhook is not signed by the gateway, or was signed more than five minutes ago."""
+
+    code = "webhook_not_genuine"
 
 
 class GatewayUnavailable(Unavailable):
@@ -97,6 +103,20 @@ class Charge:
     dispute: Dispute = Dispute.NONE
     failure_code: str = ""
     failure_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a webhook says that happened. A hint and no more: what counts is what `find` then answers.
+
+    `authorization_key` is our own key, where the gateway names it; `reference` its own id of the charge.
+    """
+
+    event_id: str
+    kind: str
+    authorization_key: str
+    reference: str
+    occurred_at: datetime
 
 
 class Gateway(Protocol):
@@ -153,4 +173,11 @@ class Gateway(Protocol):
 
     def list(self, *, since: datetime) -> Iterator[Charge]:
         """Yield every charge authorized at or after `since`, oldest first. Raises `GatewayUnavailable`."""
+        ...
+
+    def verify(self, *, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """Return what a webhook says whose raw `body` is genuine, by its `headers` (names in any case).
+
+        Signed by the gateway, at most 300 seconds ago (or ahead), compared in constant time. Raises `NotGenuine`.
+        """
         ...

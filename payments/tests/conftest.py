@@ -2,4 +2,4 @@ import pytest
 
 pytest.register_assert_rewrite("payments.tests.gateways.contract")
 
-from payments.testing import lossy_proxy, nobody_listens, sandbox_gateway, sandbox_server  # noqa: E402, F401
+from payments.testing import lossy_proxy, nobody_listens, sandbox_gateway, sandbox_server, webhook_sink  # noqa: E402, F401

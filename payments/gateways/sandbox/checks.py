@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from payments.gateways.sandbox.wire import Refused, Request, error
 
@@ -66,6 +67,33 @@ def metadata(values: Mapping[str, Any]) -> dict[str, str]:
         or not all(isinstance(text, str) and len(text) <= 500 for text in value.values())
     ):
         raise _invalid("metadata", "An object of at most 20 texts of at most 500 characters.")
+    return value
+
+
+def return_url(values: Mapping[str, Any]) -> str:
+    value = values.get("return_url", "")
+    try:
+        good = isinstance(value, str) and len(value) <= 2000 and value.isascii() and value.isprintable()
+        good = good and " " not in value
+        good = good and (not value or (urlsplit(value).scheme in {"http", "https"} and bool(urlsplit(value).hostname)))
+    except ValueError:
+        good = False
+    if not good:
+        raise _invalid("return_url", "An address that begins with http:// or https://.")
+    return str(value)
+
+
+def dispute(values: Mapping[str, Any]) -> str:
+    value = values.get("status")
+    if value not in {"OPEN", "WON", "LOST"}:
+        raise _invalid("status", "OPEN, WON or LOST.")
+    return str(value)
+
+
+def decision(request: Request) -> str:
+    value = request.form().get("decision", "")
+    if value not in {"approve", "decline"}:
+        raise _invalid("decision", "approve or decline.")
     return value
 
 

@@ -10,8 +10,18 @@ from urllib.parse import quote
 
 import httpx
 from django.conf import settings
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from payments.gateways.base import Charge, ChargeStatus, GatewayUnavailable, Outcome, Reply
+from payments.gateways.base import (
+    Charge,
+    ChargeStatus,
+    Dispute,
+    GatewayUnavailable,
+    NotGenuine,
+    Notice,
+    Outcome,
+    Reply,
+)
 
 # The gateway has looked at it and said a final no.
 _REFUSALS: Final = frozenset(
@@ -23,12 +33,13 @@ _REFUSALS: Final = frozenset(
         "voided_before_authorization",
         "authorization_not_found",
         "authorization_voided",
+        "authorization_declined",
         "already_captured",
         "amount_too_large",
     }
 )
 # The gateway has not looked at it at all. `idempotency_key_reused` is in neither: something was done under that key.
-_TURNED_AWAY: Final = frozenset({"processor_unavailable", "unauthorized"})
+_TURNED_AWAY: Final = frozenset({"processor_unavailable", "unauthorized", "authorization_pending"})
 
 _CONNECT_SECONDS: Final = 3.0
 _CONNECTIONS: Final = 200
@@ -40,8 +51,9 @@ class SandboxGateway:
     name = "sandbox"
     key_window = timedelta(hours=24)
 
-    def __init__(self, *, url: str, api_key: str, timeout_seconds: float) -> None:
+    def __init__(self, *, url: str, api_key: str, timeout_seconds: float, webhook_secret: str = "") -> None:
         self._url = url
+        self._webhook = Webhook(webhook_secret) if webhook_secret else None
         self._api_key = api_key
         self._timeout = httpx.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds))
         self._clients: dict[int, httpx.Client] = {}  # by process: two must never write to one connection
@@ -57,6 +69,8 @@ class SandboxGateway:
         return_url: str = "",
     ) -> Reply:
         body = {"amount_minor": amount_minor, "currency": currency, "method": method, "metadata": dict(metadata)}
+        if return_url:
+            body["return_url"] = return_url
         return self._move("/v1/authorizations", key, body)
 
     def capture(self, *, key: str, authorization_key: str, reference: str, amount_minor: int) -> Reply:
@@ -82,6 +96,21 @@ class SandboxGateway:
             if page["next"] is None:
                 return
             parameters["after"] = page["next"]
+
+    def verify(self, *, body: bytes, headers: Mapping[str, str]) -> Notice:
+        if self._webhook is None:
+            raise NotGenuine
+        try:  # the library compares in constant time, and tolerates five minutes either way
+            said = self._webhook.verify(body, dict(headers))
+            return Notice(
+                event_id=str(said["id"]),
+                kind=str(said["type"]),
+                authorization_key=str(said["data"]["key"]),
+                reference=str(said["data"]["reference"]),
+                occurred_at=datetime.fromisoformat(said["created_at"]),
+            )
+        except (WebhookVerificationError, ValueError, TypeError, LookupError) as problem:
+            raise NotGenuine from problem
 
     def close(self) -> None:
         """Close this process's idle connections. The next call opens new ones."""
@@ -138,12 +167,17 @@ os.register_at_fork(after_in_child=_make_anew)
 
 def from_settings() -> SandboxGateway:
     """Return the client that the settings describe; the same one while they stay the same."""
-    return _connected(settings.SANDBOX_GATEWAY_URL, settings.SANDBOX_API_KEY, settings.PAYMENT_TIMEOUT_SECONDS)
+    return _connected(
+        settings.SANDBOX_GATEWAY_URL,
+        settings.SANDBOX_API_KEY,
+        settings.PAYMENT_TIMEOUT_SECONDS,
+        settings.SANDBOX_WEBHOOK_SECRET,
+    )
 
 
 @cache
-def _connected(url: str, api_key: str, timeout_seconds: float) -> SandboxGateway:
-    return SandboxGateway(url=url, api_key=api_key, timeout_seconds=timeout_seconds)
+def _connected(url: str, api_key: str, timeout_seconds: float, webhook_secret: str) -> SandboxGateway:
+    return SandboxGateway(url=url, api_key=api_key, timeout_seconds=timeout_seconds, webhook_secret=webhook_secret)
 
 
 def _path(authorization_key: str, action: str = "") -> str:
@@ -173,6 +207,10 @@ def _expect(status: int, body: Any) -> Any:
 def _reply(response: httpx.Response) -> Reply:
     body = _json(response)
     if response.is_success and isinstance(body, dict) and isinstance(body.get("reference"), str):
+        if response.status_code == 202:
+            return Reply(
+                Outcome.PENDING, body["reference"], body.get("code", ""), action_url=body.get("action_url", "")
+            )
         return Reply(
             Outcome.DONE, reference=body["reference"], code=body.get("code", ""), amount_minor=body.get("amount_minor")
         )
@@ -194,4 +232,8 @@ def _charge(body: Mapping[str, Any]) -> Charge:
         captured_minor=body["captured_minor"],
         refunded_minor=body["refunded_minor"],
         created_at=datetime.fromisoformat(body["created_at"]),
+        reversed_minor=body["reversed_minor"],
+        dispute=Dispute(body["dispute"]),
+        failure_code=body["decline_code"],
+        failure_message=body["decline_message"],
     )

@@ -5,68 +5,34 @@ what was acknowledged outlives a `kill -9` and a power cut.
 
 The rules are those of a strict gateway:
 
-- An idempotency key belongs to one request. The same request again is answered as the first time; another request
-  with that key is 422 `idempotency_key_reused`. Turning away (503), "not found" and "nothing to refund" are not kept:
-  nothing has happened, and the same key may yet do it.
+- An idempotency key belongs to one request. The same request again is answered as the first time, also when that was
+  "not decided yet"; another request with that key is 422 `idempotency_key_reused`. Turning away (503), "not found",
+  "not decided yet" to a capture, and "nothing to refund" are not kept: nothing has happened, and the same key may yet
+  do it.
 - An authorization is captured once, never beyond its amount and never after a void; refunds never exceed the capture.
 - Everything about an authorization works by its key. A void for a key that never came leaves a tombstone, and an
   authorization that arrives later is refused `voided_before_authorization`.
+
+What the bank does by itself (`bank`) and what it tells by webhook (`telling`) is in the same file and the same commits.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from payments.gateways.sandbox.tokens import TOKENS, UNKNOWN_TOKEN
+from payments.gateways.sandbox.bank import Bank
+from payments.gateways.sandbox.options import Terms
+from payments.gateways.sandbox.schema import open_ledger
+from payments.gateways.sandbox.telling import Telling, microseconds
+from payments.gateways.sandbox.tokens import TOKENS, UNKNOWN_TOKEN, Behaviour
 from payments.gateways.sandbox.wire import Answer, error
 
-_SCHEMA: Final = """
-CREATE TABLE authorizations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    key TEXT NOT NULL UNIQUE,
-    reference TEXT NOT NULL UNIQUE,
-    method TEXT NOT NULL,
-    amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
-    currency TEXT NOT NULL,
-    captured_minor INTEGER NOT NULL DEFAULT 0,
-    refunded_minor INTEGER NOT NULL DEFAULT 0,
-    voided INTEGER NOT NULL DEFAULT 0,
-    metadata TEXT NOT NULL,
-    created_at INTEGER NOT NULL,  -- microseconds since 1970
-    CHECK (0 <= refunded_minor AND refunded_minor <= captured_minor AND captured_minor <= amount_minor),
-    CHECK (NOT (voided AND captured_minor > 0))
-);
-CREATE INDEX authorizations_since ON authorizations (created_at, id);
-CREATE TABLE movements (  -- append-only: every time money was held, taken, let go or given back
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    authorization_id INTEGER NOT NULL REFERENCES authorizations,
-    kind TEXT NOT NULL,
-    reference TEXT NOT NULL UNIQUE,
-    amount_minor INTEGER NOT NULL,
-    idempotency_key TEXT NOT NULL UNIQUE,
-    created_at INTEGER NOT NULL
-);
-CREATE INDEX movements_of_an_authorization ON movements (authorization_id);
-CREATE TABLE answers (
-    key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE tombstones (key TEXT PRIMARY KEY, created_at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE turned_away (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
-"""
-_VERSION: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PREFIX: Final = {"AUTHORIZE": "ch", "CAPTURE": "cap", "VOID": "vo", "REFUND": "re"}
-
-
-class LedgerUnusable(Exception):
-    """The ledger can't be opened; the message says why, in one line."""
 
 
 def turned_away() -> Answer:
@@ -78,62 +44,66 @@ def _not_found() -> Answer:
     return error(404, "authorization_not_found", "There is no authorization with this key.")
 
 
-def _status(row: sqlite3.Row) -> str:
+def status_of(row: sqlite3.Row) -> str:
+    """Say in one word how an authorization stands."""
+    if row["decision"] == "DECLINED":
+        return "DECLINED"
     if row["voided"]:
         return "VOIDED"
     if not row["captured_minor"]:
-        return "AUTHORIZED"
-    if not row["refunded_minor"]:
-        return "CAPTURED"
-    return "REFUNDED" if row["refunded_minor"] == row["captured_minor"] else "PARTIALLY_REFUNDED"
+        return "PENDING" if row["decision"] == "PENDING" else "AUTHORIZED"
+    if row["refunded_minor"] == row["captured_minor"]:
+        return "REFUNDED"
+    if row["refunded_minor"] + row["reversed_minor"] == row["captured_minor"]:
+        return "REVERSED"
+    return "PARTIALLY_REFUNDED" if row["refunded_minor"] else "CAPTURED"
 
 
-def _iso(microseconds: int) -> str:
-    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")
+def iso(at: int) -> str:
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds")
 
 
-def _as_json(row: sqlite3.Row) -> dict[str, Any]:
+def as_json(row: sqlite3.Row) -> dict[str, Any]:
+    """Return an authorization as it goes over the wire."""
     return {
         "key": row["key"],
         "reference": row["reference"],
-        "status": _status(row),
+        "status": status_of(row),
         "amount_minor": row["amount_minor"],
         "currency": row["currency"],
         "captured_minor": row["captured_minor"],
         "refunded_minor": row["refunded_minor"],
+        "reversed_minor": row["reversed_minor"],
+        "dispute": row["dispute"],
+        "decline_code": row["decline_code"],
+        "decline_message": row["decline_message"],
         "method": row["method"],
         "metadata": json.loads(row["metadata"]),
-        "created_at": _iso(row["created_at"]),
+        "created_at": iso(row["created_at"]),
     }
+
+
+def _why_not_captured(row: sqlite3.Row, amount_minor: int) -> tuple[str, str] | None:
+    if row["voided"]:
+        return "authorization_voided", "The authorization has been voided."
+    if row["decision"] == "DECLINED":
+        return "authorization_declined", "The authorization was declined."
+    if row["captured_minor"]:
+        return "already_captured", "The authorization has been captured already."
+    if amount_minor > row["amount_minor"]:
+        return "amount_too_large", "The capture exceeds the authorization."
+    return None
 
 
 class Ledger:
     """The books in `folder`, which is made if it is missing. To be used from one thread at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, terms: Terms | None = None) -> None:
         """Open the books, alone. Raises `LedgerUnusable`."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LedgerUnusable(f"another sandbox gateway is using {folder}") from None
-            self._db = sqlite3.connect(folder / "ledger.sqlite3", isolation_level=None, check_same_thread=False)
-            self._db.row_factory = sqlite3.Row
-            self._prepare(folder)
-        except (OSError, sqlite3.Error) as problem:
-            raise LedgerUnusable(f"the ledger in {folder} can't be opened: {problem}") from problem
-
-    def _prepare(self, folder: Path) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA foreign_keys=ON")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
-        elif version != _VERSION:
-            raise LedgerUnusable(f"the ledger in {folder} is of version {version}; this gateway writes {_VERSION}")
+        self.terms = terms or Terms()
+        self._db, self._lock = open_ledger(folder)
+        self.telling = Telling(self._db, self.terms)
+        self.bank = Bank(self._db, self.terms, self.telling)
 
     def close(self) -> None:
         self._db.close()
@@ -154,10 +124,21 @@ class Ledger:
             raise
         return answers
 
+    def stirred(self) -> bool:
+        """Whether something was planned, or is to be told, since this was last asked."""
+        return self.bank.stirred() | self.telling.stirred()
+
     # --- what moves money ---------------------------------------------------------------------------------------------
 
     def authorize(
-        self, *, key: str, amount_minor: int, currency: str, method: str, metadata: Mapping[str, str]
+        self,
+        *,
+        key: str,
+        amount_minor: int,
+        currency: str,
+        method: str,
+        metadata: Mapping[str, str],
+        return_url: str = "",
     ) -> Answer:
         def decide() -> tuple[Answer, bool]:
             if self._db.execute("SELECT 1 FROM tombstones WHERE key = ?", (key,)).fetchone():
@@ -168,12 +149,19 @@ class Ledger:
             if behaviour.decline_code:
                 return error(402, behaviour.decline_code, behaviour.decline_message), True
             reference = f"ch_{os.urandom(12).hex()}"
+            pending = behaviour.asks_the_buyer or behaviour.decides_later is not None
             self._db.execute(
-                "INSERT INTO authorizations (key, reference, method, amount_minor, currency, metadata, created_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (key, reference, method, amount_minor, currency, json.dumps(dict(metadata)), _microseconds()),
+                "INSERT INTO authorizations (key, reference, method, amount_minor, currency, decision, page,"
+                " return_url, metadata, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(key, reference, method, amount_minor, currency, "PENDING" if pending else "APPROVED"),
+                    os.urandom(16).hex() if behaviour.asks_the_buyer else None,
+                    *(return_url, json.dumps(dict(metadata)), microseconds()),
+                ),
             )
-            self._move(key, "AUTHORIZE", amount_minor, key, reference)
+            if pending:
+                return self._undecided(key, behaviour), True
+            self.bank.move(self._known(key), "AUTHORIZE", amount_minor, key, reference=reference)
             return self._done(key, 201, reference, amount_minor, lost=behaviour.loses_first_answer), True
 
         return self._once(key, ["authorize", amount_minor, currency, method, dict(metadata)], decide)
@@ -183,14 +171,15 @@ class Ledger:
             row = self._authorization(authorization_key)
             if row is None:
                 return _not_found(), False
-            if row["voided"]:
-                return error(409, "authorization_voided", "The authorization has been voided."), True
-            if row["captured_minor"]:
-                return error(409, "already_captured", "The authorization has been captured already."), True
-            if amount_minor > row["amount_minor"]:
-                return error(409, "amount_too_large", "The capture exceeds the authorization."), True
+            if row["decision"] == "PENDING" and not row["voided"]:
+                return error(409, "authorization_pending", "The authorization is not decided yet."), False
+            if refusal := _why_not_captured(row, amount_minor):
+                return error(409, *refusal), True
             self._db.execute("UPDATE authorizations SET captured_minor = ? WHERE id = ?", (amount_minor, row["id"]))
-            reference = self._move(authorization_key, "CAPTURE", amount_minor, key)
+            reference = self.bank.move(row, "CAPTURE", amount_minor, key)
+            later = TOKENS.get(row["method"], UNKNOWN_TOKEN).after_capture
+            if later is not None:
+                self.bank.plan(row, later, self.terms.reversal_seconds)
             return self._done(authorization_key, 200, reference, amount_minor), True
 
         return self._once(key, ["capture", authorization_key, amount_minor], decide)
@@ -198,26 +187,28 @@ class Ledger:
     def void(self, *, key: str, authorization_key: str) -> Answer:
         def decide() -> tuple[Answer, bool]:
             row = self._authorization(authorization_key)
-            if row is None:
-                self._db.execute(
-                    "INSERT OR IGNORE INTO tombstones (key, created_at) VALUES (?, ?)",
-                    (authorization_key, _microseconds()),
-                )
+            if row is None or row["decision"] == "DECLINED":
+                if row is None and not self.terms.forgets_voids:
+                    self._db.execute(
+                        "INSERT OR IGNORE INTO tombstones (key, created_at) VALUES (?, ?)",
+                        (authorization_key, microseconds()),
+                    )
                 return Answer(200, {"reference": "", "code": "nothing_to_void", "amount_minor": 0}), True
             if row["voided"]:
                 return self._done(authorization_key, 200, row["reference"], 0, code="already_voided"), True
             if row["captured_minor"]:
                 return error(409, "already_captured", "What has been captured can only be refunded."), True
             self._db.execute("UPDATE authorizations SET voided = 1 WHERE id = ?", (row["id"],))
-            reference = self._move(authorization_key, "VOID", row["amount_minor"], key)
-            return self._done(authorization_key, 200, reference, row["amount_minor"]), True
+            held = row["amount_minor"] if row["decision"] == "APPROVED" else 0
+            reference = self.bank.move(row, "VOID", held, key)
+            return self._done(authorization_key, 200, reference, held), True
 
         return self._once(key, ["void", authorization_key], decide)
 
     def refund(self, *, key: str, authorization_key: str, amount_minor: int | None) -> Answer:
         def decide() -> tuple[Answer, bool]:
             row = self._authorization(authorization_key)
-            left = row["captured_minor"] - row["refunded_minor"] if row else 0
+            left = row["captured_minor"] - row["refunded_minor"] - row["reversed_minor"] if row else 0
             if amount_minor is None and not left:
                 return Answer(200, {"reference": "", "code": "nothing_to_refund", "amount_minor": 0}), False
             if row is None:
@@ -228,7 +219,7 @@ class Ledger:
             self._db.execute(
                 "UPDATE authorizations SET refunded_minor = refunded_minor + ? WHERE id = ?", (amount, row["id"])
             )
-            reference = self._move(authorization_key, "REFUND", amount, key)
+            reference = self.bank.move(row, "REFUND", amount, key)
             return self._done(authorization_key, 200, reference, amount), True
 
         return self._once(key, ["refund", authorization_key, amount_minor], decide)
@@ -244,8 +235,10 @@ class Ledger:
             " WHERE authorization_id = ? ORDER BY id",
             (row["id"],),
         )
-        story = [{**dict(movement), "created_at": _iso(movement["created_at"])} for movement in movements]
-        return Answer(200, {"authorization": _as_json(row), "movements": story})
+        story = [{**dict(movement), "created_at": iso(movement["created_at"])} for movement in movements]
+        told = self.telling.of(row["id"])
+        events = [{**dict(event), "created_at": iso(event["created_at"])} for event in told]
+        return Answer(200, {"authorization": as_json(row), "movements": story, "events": events})
 
     def page(self, *, since: datetime, after: tuple[int, int], limit: int) -> Answer:
         """Authorizations made at or after `since`, oldest first, beyond the cursor `after` (time and id)."""
@@ -256,7 +249,18 @@ class Ledger:
         ).fetchall()
         last = rows[limit - 1] if len(rows) > limit else None
         following = f"{last['created_at']}-{last['id']}" if last is not None else None
-        return Answer(200, {"results": [_as_json(row) for row in rows[:limit]], "next": following})
+        return Answer(200, {"results": [as_json(row) for row in rows[:limit]], "next": following})
+
+    def latest(self, *, limit: int) -> Answer:
+        """The newest authorizations, and what the bank holds and has taken for the shop, by currency."""
+        rows = self._db.execute("SELECT * FROM authorizations ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+        sums = self._db.execute(
+            "SELECT currency, count(*) AS charges,"
+            " sum(iif(decision = 'APPROVED' AND NOT voided AND captured_minor = 0, amount_minor, 0)) AS held,"
+            " sum(captured_minor) AS captured, sum(refunded_minor) AS refunded, sum(reversed_minor) AS reversed"
+            " FROM authorizations GROUP BY currency ORDER BY currency"
+        ).fetchall()
+        return Answer(200, {"results": [as_json(row) for row in rows], "sums": [dict(row) for row in sums]})
 
     def health(self) -> Answer:
         self._db.execute("SELECT count(*) FROM tombstones").fetchone()
@@ -280,6 +284,17 @@ class Ledger:
             )
         return answer
 
+    def _undecided(self, key: str, behaviour: Behaviour) -> Answer:
+        """The answer to an authorization that the buyer, or the bank, decides about later."""
+        row = self._known(key)
+        if behaviour.decides_later is not None:
+            self.bank.plan(row, behaviour.decides_later, self.terms.decision_seconds)
+        answer = self._done(key, 202, row["reference"], row["amount_minor"], code="processing")
+        if row["page"] is None:
+            return answer
+        url = f"{self.terms.public_url}/3ds/{row['page']}"
+        return Answer(202, {**answer.body, "code": "requires_action", "action_url": url})
+
     def _turns_away(self, key: str, times: int) -> bool:
         if not times:
             return False
@@ -296,23 +311,15 @@ class Ledger:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM authorizations WHERE key = ?", (key,)).fetchone()
         return row
 
-    def _move(self, authorization_key: str, kind: str, amount_minor: int, key: str, reference: str = "") -> str:
-        reference = reference or f"{_PREFIX[kind]}_{os.urandom(12).hex()}"
-        self._db.execute(
-            "INSERT INTO movements (authorization_id, kind, reference, amount_minor, idempotency_key, created_at)"
-            " SELECT id, ?, ?, ?, ?, ? FROM authorizations WHERE key = ?",
-            (kind, reference, amount_minor, key, _microseconds(), authorization_key),
-        )
-        return reference
+    def _known(self, key: str) -> sqlite3.Row:
+        row = self._authorization(key)
+        if row is None:
+            raise LookupError(key)
+        return row
 
     def _done(
         self, key: str, status: int, reference: str, amount_minor: int, *, code: str = "", lost: bool = False
     ) -> Answer:
-        row = self._authorization(key)
-        authorization = _as_json(row) if row is not None else None
+        authorization = as_json(self._known(key))
         body = {"reference": reference, "code": code, "amount_minor": amount_minor, "authorization": authorization}
         return Answer(status, body, lost=lost)
-
-
-def _microseconds() -> int:
-    return time.time_ns() // 1000

@@ -1,14 +1,19 @@
 """The sandbox gateway's HTTP service.
 
     GET  /health                              no key needed
-    POST /v1/authorizations                   {amount_minor, currency, method, metadata?}; its key is Idempotency-Key
+    GET  /3ds/{page}                          no key needed: where a buyer confirms a payment; POST: what they said
+    GET  /, /books/{key}                      no key needed: its own books for a person, by default on this machine
+    POST /v1/authorizations                   {amount_minor, currency, method, metadata?, return_url?}; its key is
+                                              Idempotency-Key; 202 when it is decided later
     POST /v1/authorizations/{key}/capture     {amount_minor}
     POST /v1/authorizations/{key}/void        {}
     POST /v1/authorizations/{key}/refund      {amount_minor?}      without: all that is left
-    GET  /v1/authorizations/{key}             what the ledger believes, with every movement
+    POST /v1/authorizations/{key}/reverse     {}                   as the bank: let go, or take back
+    POST /v1/authorizations/{key}/dispute     {status}             as the bank: OPEN, then WON or LOST
+    GET  /v1/authorizations/{key}             what the ledger believes, with every movement and webhook
     GET  /v1/authorizations?since=&after=&limit=
 
-Every call but the first carries `Authorization: Bearer <key>`, every POST an `Idempotency-Key`. Errors read
+Every call below /v1 carries `Authorization: Bearer <key>`, every POST an `Idempotency-Key`. Errors read
 `{"error": {"code", "message"}}`. Requests are decided one after the other by one thread; those that arrive while it
 writes to disk go together into its next commit, so a slow disk costs latency and not throughput.
 """
@@ -16,6 +21,7 @@ writes to disk go together into its next commit, so a slow disk costs latency an
 import asyncio
 import contextlib
 import hmac
+import ipaddress
 import logging
 import os
 import random
@@ -24,16 +30,21 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from payments.gateways.sandbox import checks, options, wire
-from payments.gateways.sandbox.ledger import Ledger, LedgerUnusable, turned_away
+from payments.gateways.sandbox import checks, courier, options, pages, wire
+from payments.gateways.sandbox.ledger import Ledger, status_of, turned_away
+from payments.gateways.sandbox.schema import LedgerUnusable
 from payments.gateways.sandbox.wire import Answer, Refused, Request, error
 
+SHOWN: Final = 200  # charges on the page of the books
 IDLE_SECONDS: Final = 75  # longer than clients keep an idle connection, so that it is they who close it
+
+_EVERYWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
 log = logging.getLogger("sandbox")
 
@@ -48,6 +59,7 @@ class Books:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._waiting: list[tuple[Command, asyncio.Future[Answer]]] = []
         self._bell = asyncio.Event()
+        self.sleepers: list[courier.Sleeper] = []  # to be woken when something was planned, or is to be told
 
     async def ask(self, command: Command) -> Answer:
         """Return what `command` answered, once that is on disk."""
@@ -67,6 +79,9 @@ class Books:
             for (_, future), answer in zip(batch, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
+            if self._ledger.stirred():
+                for sleeper in self.sleepers:
+                    sleeper.wake()
 
     def _decide(self, commands: Sequence[Command]) -> list[Answer]:
         try:
@@ -110,7 +125,7 @@ class Service:
             if request is None:
                 return False
             hang_up = request.is_last
-            answer = await self._answer(request)
+            answer = await self._answer(request, local=_is_local(writer))
         except Refused as refused:
             hang_up = hang_up or refused.hang_up
             answer = refused.answer
@@ -123,14 +138,48 @@ class Service:
         await writer.drain()
         return not hang_up
 
-    async def _answer(self, request: Request) -> Answer:
-        path = request.url.path
-        if path == "/health" and request.method == "GET":
-            return await self.books.ask(self._ledger.health)
+    async def _answer(self, request: Request, *, local: bool) -> Answer:
+        path = [unquote(part) for part in request.url.path.split("/")[1:]]
+        match request.method, path:
+            case "GET", ["health"]:
+                return await self.books.ask(self._ledger.health)
+            case "GET", ["3ds", page]:
+                return await self.books.ask(partial(self._confirmation, page))
+            case "POST", ["3ds", page]:
+                return await self.books.ask(partial(self._confirmation, page, checks.decision(request)))
+            case "GET", [""] | ["books", _] if self._options.books == "all" or (
+                local and self._options.books == "local"
+            ):
+                return await self.books.ask(partial(self._books, path))
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode("latin-1"), f"Bearer {self._options.api_key}".encode()):
             return error(401, "unauthorized", "The API key is missing or wrong.")
-        return await self._route(request, [unquote(part) for part in path.split("/")[1:]])
+        return await self._route(request, path)
+
+    def _confirmation(self, page: str, decision: str = "") -> Answer:
+        """The page for the buyer. The address is the secret; what is decided stays decided, however often they ask."""
+        row = self._ledger.bank.asked(page)
+        if row is None:
+            return Answer(404, {}, html=pages.nothing_here())
+        if decision:
+            self._ledger.bank.confirm(row, approved=decision == "approve")
+            if row["return_url"]:
+                return Answer(303, {}, {"Location": row["return_url"]})
+            row = self._ledger.bank.asked(page) or row
+        if status_of(row) != "PENDING":
+            return Answer(200, {}, html=pages.over(status_of(row)))
+        asked = {name: row[name] for name in ("amount_minor", "currency", "reference")}
+        return Answer(200, {}, html=pages.confirm(**asked))
+
+    def _books(self, path: list[str]) -> Answer:
+        if len(path) == 1:
+            latest = self._ledger.latest(limit=SHOWN).body
+            return Answer(200, {}, html=pages.books(latest["results"], latest["sums"]))
+        found = self._ledger.find(authorization_key=path[1])
+        if found.status != 200:
+            return Answer(404, {}, html=pages.nothing_here())
+        body = found.body
+        return Answer(200, {}, html=pages.story(body["authorization"], body["movements"], body["events"]))
 
     async def _route(self, request: Request, path: list[str]) -> Answer:
         match request.method, path:
@@ -142,6 +191,8 @@ class Service:
                 return await self._move("authorize", self._authorize(request))
             case "POST", ["v1", "authorizations", key, "capture" | "void" | "refund" as what]:
                 return await self._move(what, self._change(request, key, what))
+            case "POST", ["v1", "authorizations", key, "reverse" | "dispute" as what]:
+                return await self.books.ask(self._deed(request, key, what))
         return error(404, "no_such_page", f"There is no {request.method} at this address.")
 
     async def _move(self, what: str, command: Command) -> Answer:
@@ -155,7 +206,7 @@ class Service:
 
     def _authorize(self, request: Request) -> Command:
         key = checks.idempotency_key(request)
-        body = checks.body(request, "amount_minor", "currency", "method", "metadata")
+        body = checks.body(request, "amount_minor", "currency", "method", "metadata", "return_url")
         return partial(
             self._ledger.authorize,
             key=key,
@@ -163,6 +214,7 @@ class Service:
             currency=checks.currency(body),
             method=checks.method(body),
             metadata=checks.metadata(body),
+            return_url=checks.return_url(body),
         )
 
     def _change(self, request: Request, authorization_key: str, what: str) -> Command:
@@ -177,6 +229,14 @@ class Service:
         amount = checks.amount(body) if body.get("amount_minor") is not None else None
         return partial(self._ledger.refund, key=key, authorization_key=authorization_key, amount_minor=amount)
 
+    def _deed(self, request: Request, authorization_key: str, what: str) -> Command:
+        """What a bank does without being asked; here it can be."""
+        if what == "reverse":
+            checks.body(request)
+            return partial(self._ledger.bank.reverse, authorization_key=authorization_key)
+        status = checks.dispute(checks.body(request, "status"))
+        return partial(self._ledger.bank.dispute, authorization_key=authorization_key, status=status)
+
     def _page(self, request: Request) -> Command:
         query = checks.query(parse_qs(request.url.query, keep_blank_values=True), "since", "after", "limit")
         since: datetime = checks.instant(query.get("since", "1970-01-01T00:00:00+00:00"))
@@ -188,22 +248,33 @@ class Service:
         )
 
 
+def _is_local(writer: asyncio.StreamWriter) -> bool:
+    peer = writer.get_extra_info("peername")
+    return bool(peer) and ipaddress.ip_address(peer[0].partition("%")[0]).is_loopback
+
+
 async def _run(chosen: options.Options, listener: socket.socket, ledger: Ledger) -> None:
     service = Service(ledger, chosen)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = await asyncio.start_server(service.serve, sock=listener, limit=wire.HEAD_LIMIT)
-    keeper = asyncio.create_task(service.books.keep())
+    alive, told = courier.Sleeper(), courier.Sleeper()
+    service.books.sleepers = [alive, told]
+    work = [service.books.keep(), courier.live(service.books.ask, ledger, alive)]
+    if chosen.webhooks is not None:
+        work.append(courier.deliver(service.books.ask, ledger, chosen.webhooks, told))
+    working = [asyncio.create_task(one) for one in work]
     host, port = listener.getsockname()[:2]
     sys.stdout.write(f"The sandbox gateway listens on {host}:{port}; its ledger is in {chosen.data}\n")
     sys.stdout.flush()
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([keeper, stopping], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([*working, stopping], return_when=asyncio.FIRST_COMPLETED)
     server.close()  # its connections are cancelled with the loop: whoever waits for an answer asks again
     service.books.close()
-    if keeper.done():
-        keeper.result()  # raises what ended it
+    for one in working:
+        if one.done():
+            one.result()  # raises what ended it
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -221,7 +292,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         chosen = options.read(arguments)
         listener = _listen(chosen.host, chosen.port)
-        ledger = Ledger(chosen.data)
+        host, port = listener.getsockname()[:2]
+        name = "127.0.0.1" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
+        here = f"http://{name}:{port}"
+        ledger = Ledger(chosen.data, replace(chosen.terms, public_url=chosen.terms.public_url or here))
     except (options.BadOption, LedgerUnusable) as problem:
         sys.stderr.write(f"The sandbox gateway can't start: {problem}\n")
         return 1

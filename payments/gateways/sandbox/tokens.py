@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
+
+
+class Plan(StrEnum):
+    """What the bank does by itself, some time later."""
+
+    APPROVE = "APPROVE"
+    DECLINE = "DECLINE"
+    REVERSE = "REVERSE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +22,9 @@ class Behaviour:
     decline_message: str = ""
     tries_turned_away: int = 0  # so many first tries of a key are answered 503, and nothing happens
     loses_first_answer: bool = False  # the charge happens, but its answer never reaches the one who asked
+    asks_the_buyer: bool = False  # on a page of the bank's, before anything is held
+    decides_later: Plan | None = None
+    after_capture: Plan | None = None
 
 
 TOKENS: Final[Mapping[str, Behaviour]] = {
@@ -21,7 +33,13 @@ TOKENS: Final[Mapping[str, Behaviour]] = {
     "tok_insufficient_funds": Behaviour("insufficient_funds", "There is not enough money on the card."),
     "tok_flaky": Behaviour(tries_turned_away=2),
     "tok_timeout": Behaviour(loses_first_answer=True),
+    "tok_requires_action": Behaviour(asks_the_buyer=True),
+    "tok_delayed_success": Behaviour(decides_later=Plan.APPROVE),
+    "tok_delayed_decline": Behaviour(decides_later=Plan.DECLINE),
+    "tok_late_rejection": Behaviour(after_capture=Plan.REVERSE),
     "tok_fraud": Behaviour(),  # a good card as far as a gateway can see; the shop's own check refuses it
 }
 
 UNKNOWN_TOKEN: Final = Behaviour("invalid_payment_method", "This payment method is not known here.")
+LATE_DECLINE: Final = ("card_declined", "The card was declined.")
+NOT_CONFIRMED: Final = ("authentication_failed", "The payment was not confirmed at the bank.")

@@ -1,4 +1,7 @@
-"""HTTP/1.1 as far as this service speaks it: small requests with a length, JSON both ways, connections kept alive."""
+"""HTTP/1.1 as far as this service speaks it: small requests with a length, JSON both ways, connections kept alive.
+
+And a little HTML, for the people who confirm a payment or look at the books.
+"""
 
 import asyncio
 import json
@@ -7,10 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 HEAD_LIMIT: Final = 16 * 1024  # bytes
 BODY_LIMIT: Final = 64 * 1024  # bytes
+
+# No script, no picture, no frame: a page of ours is text and buttons.
+_OF_HTML: Final = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 _REQUEST_LINE: Final = re.compile(r"([A-Z]{1,20}) (/[!-~]*) HTTP/1\.1")
 _HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
@@ -24,6 +36,7 @@ class Answer:
     body: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
     lost: bool = False  # the one who asked never gets it
+    html: str = ""  # instead of the body
 
 
 def error(status: int, code: str, message: str, **details: Any) -> Answer:
@@ -49,6 +62,18 @@ class Request:
     @property
     def is_last(self) -> bool:
         return self.headers.get("connection", "").lower() == "close"
+
+    def form(self) -> dict[str, str]:
+        """Return the fields of a form, each given once. Raises `Refused`."""
+        if (
+            self.headers.get("content-type", "").partition(";")[0].strip().lower()
+            != "application/x-www-form-urlencoded"
+        ):
+            raise Refused(error(415, "unsupported_media_type", "The body must be a form."))
+        try:
+            return dict(parse_qsl(self.body.decode("ascii"), max_num_fields=10))
+        except ValueError:
+            raise Refused(error(400, "malformed_form", "The body is not a form.")) from None
 
     def json(self) -> dict[str, Any]:
         """Return the body, an object; nothing at all reads as an empty one. Raises `Refused` for anything else."""
@@ -111,9 +136,9 @@ async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> byt
 
 def write(answer: Answer, *, hang_up: bool) -> bytes:
     """Return `answer` as it goes over the wire; `hang_up` tells the other side that the connection ends with it."""
-    body = json.dumps(answer.body, separators=(",", ":")).encode()
+    body = answer.html.encode() or json.dumps(answer.body, separators=(",", ":")).encode()
     headers = {
-        "Content-Type": "application/json",
+        **(_OF_HTML if answer.html else {"Content-Type": "application/json"}),
         "Content-Length": str(len(body)),
         **answer.headers,
         "Connection": "close" if hang_up else "keep-alive",

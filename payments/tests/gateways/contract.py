@@ -2,6 +2,7 @@
 
 A gateway's own test module subclasses `GatewayContract`, names its tokens, and gives three fixtures: `gateway`, a
 client; `lossy`, a client and the `LossyProxy` before it; and `unreachable`, a client of an address where nobody is.
+The other parts of the contract are classes to be mixed in.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from payments.gateways.base import ChargeStatus, GatewayUnavailable, Outcome, Reply
+from payments.gateways.base import ChargeStatus, GatewayUnavailable, NotGenuine, Outcome, Reply
 
 
 class Buyer:
@@ -62,7 +63,6 @@ class GatewayContract:
     approved: str
     declined: str
     declined_code = "card_declined"
-
     @pytest.fixture
     def buyer(self, gateway):
         return Buyer(gateway, self.approved)
@@ -297,3 +297,136 @@ class GatewayContract:
         since = [buyer for buyer in buyers if buyer.charge.created_at >= start]  # all of them, by a clock of seconds
         assert [charge.amount_minor for charge in listed][-4:] == [102, 103, 104, 105]
         assert listed == [buyer.charge for buyer in since]
+
+
+class DecidesLater:
+    """The part of the contract about buyers who have to confirm at their bank. `confirm` does what they do there."""
+
+    asks_the_buyer: str
+
+    def confirm(self, reply: Reply, *, approved: bool) -> None:
+        """Do what the buyer does at `reply.action_url`."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def asked(self, gateway):
+        """A buyer who has to confirm at the bank."""
+        buyer = Buyer(gateway, self.asks_the_buyer)
+        reply = buyer.authorize(return_url="https://shop.example/orders/1")
+        assert (reply.outcome, reply.code, reply.amount_minor) == (Outcome.PENDING, "requires_action", None)
+        assert reply.action_url.startswith("http")
+        return buyer, reply
+
+    def test_holds_nothing_before_the_buyer_has_confirmed(self, asked):
+        buyer, _ = asked
+        assert buyer.money == (ChargeStatus.PENDING, 0, 0)
+        captured = buyer.capture()
+        assert (captured.outcome, captured.nothing_happened) == (Outcome.UNKNOWN, True)
+
+    def test_a_buyer_who_confirms_has_paid_like_any_other(self, asked):
+        buyer, reply = asked
+        self.confirm(reply, approved=True)
+        assert buyer.money == (ChargeStatus.AUTHORIZED, 0, 0)
+        assert buyer.charge.reference == reply.reference
+        assert buyer.capture().outcome is Outcome.DONE
+        assert buyer.money == (ChargeStatus.CAPTURED, 1299, 0)
+
+    def test_a_buyer_who_does_not_confirm_has_not_paid(self, asked):
+        buyer, reply = asked
+        self.confirm(reply, approved=False)
+        charge = buyer.charge
+        assert (charge.status, bool(charge.failure_code), bool(charge.failure_message)) == ("DECLINED", True, True)
+        assert buyer.capture().outcome is Outcome.REFUSED
+        assert (buyer.void().outcome, buyer.refund().code) == (Outcome.DONE, "nothing_to_refund")
+        assert buyer.money == (ChargeStatus.DECLINED, 0, 0)
+
+    def test_the_same_key_is_answered_as_the_first_time_although_it_is_decided(self, asked):
+        buyer, reply = asked
+        self.confirm(reply, approved=True)
+        assert buyer.authorize(return_url="https://shop.example/orders/1").outcome is Outcome.PENDING
+        assert buyer.money == (ChargeStatus.AUTHORIZED, 0, 0)
+
+    def test_what_was_voided_before_it_was_confirmed_stays_so(self, asked):
+        buyer, reply = asked
+        assert buyer.void().outcome is Outcome.DONE
+        self.confirm(reply, approved=True)
+        assert buyer.money == (ChargeStatus.VOIDED, 0, 0)
+        assert buyer.capture().outcome is Outcome.REFUSED
+
+    def test_a_lost_answer_can_be_looked_up(self, lossy):
+        gateway, proxy = lossy
+        buyer = Buyer(gateway, self.asks_the_buyer)
+        proxy.lose_answers(1)
+        assert buyer.authorize().outcome is Outcome.UNKNOWN
+        assert buyer.money == (ChargeStatus.PENDING, 0, 0)
+        assert buyer.authorize().outcome is Outcome.PENDING
+
+
+class ActsByItself:
+    """The part of the contract about what the bank does without being asked. `reverse` has it take money back."""
+
+    def reverse(self, authorization_key: str) -> None:
+        """Take back as the bank does."""
+        raise NotImplementedError
+
+    def test_the_bank_takes_back_what_was_captured(self, buyer):
+        buyer.authorize()
+        buyer.capture()
+        self.reverse(buyer.key)
+        assert buyer.money == (ChargeStatus.REVERSED, 1299, 0)
+        assert buyer.charge.reversed_minor == 1299
+        assert buyer.refund().code == "nothing_to_refund"
+        assert buyer.refund(100, key="part").outcome is Outcome.REFUSED
+
+    def test_what_was_given_back_already_is_not_taken_back(self, buyer):
+        buyer.authorize()
+        buyer.capture()
+        buyer.refund(299)
+        self.reverse(buyer.key)
+        charge = buyer.charge
+        assert (charge.captured_minor, charge.refunded_minor, charge.reversed_minor) == (1299, 299, 1000)
+
+
+class SendsWebhooks:
+    """The part of the contract about webhooks. `webhook` makes a genuine one."""
+
+    def webhook(self, buyer: Buyer, *, age: timedelta = timedelta()) -> tuple[dict[str, str], bytes]:
+        """Return headers and body of a genuine webhook about `buyer`, signed so long ago."""
+        raise NotImplementedError
+
+    def test_a_webhook_names_the_charge_by_our_own_key(self, buyer):
+        reply = buyer.authorize()
+        headers, body = self.webhook(buyer)
+        notice = buyer.gateway.verify(body=body, headers=headers)
+        assert (notice.authorization_key, notice.reference) == (buyer.key, reply.reference)
+        assert notice.event_id
+        assert abs(notice.occurred_at - datetime.now(UTC)) < timedelta(seconds=60)
+
+    @pytest.mark.parametrize("age", [timedelta(seconds=310), timedelta(seconds=-310)])
+    def test_a_webhook_that_was_signed_too_long_ago_is_refused(self, buyer, age):
+        buyer.authorize()
+        headers, body = self.webhook(buyer, age=age)
+        with pytest.raises(NotGenuine):
+            buyer.gateway.verify(body=body, headers=headers)
+
+    @pytest.mark.parametrize("age", [timedelta(seconds=290), timedelta(seconds=-290)])
+    def test_a_webhook_may_be_five_minutes_on_its_way(self, buyer, age):
+        buyer.authorize()
+        headers, body = self.webhook(buyer, age=age)
+        assert buyer.gateway.verify(body=body, headers=headers).authorization_key == buyer.key
+
+    def test_a_webhook_that_was_tampered_with_is_refused(self, buyer):
+        buyer.authorize()
+        headers, body = self.webhook(buyer)
+        with pytest.raises(NotGenuine):
+            buyer.gateway.verify(body=body + b" ", headers=headers)
+        for name in headers:
+            forged = {**headers, name: headers[name][:-4] + "AAA="}
+            if forged != headers and name.lower() != "content-type":
+                with pytest.raises(NotGenuine):
+                    buyer.gateway.verify(body=body, headers=forged)
+
+    def test_a_webhook_without_a_signature_is_refused(self, gateway):
+        for headers in ({}, {"Authorization": "Bearer x"}):
+            with pytest.raises(NotGenuine):
+                gateway.verify(body=b"{}", headers=headers)

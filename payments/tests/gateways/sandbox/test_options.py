@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from payments.gateways.sandbox.options import BadOption, read
+from payments.gateways.sandbox.options import BadOption, Webhooks, read
 
 ARGUMENTS = ["--listen", "127.0.0.1:9000", "--data", "folder"]
 
@@ -37,3 +37,38 @@ def test_knows_addresses_of_ipv6():
 def test_refuses_an_api_key_that_no_header_can_carry(key):
     with pytest.raises(BadOption, match="SANDBOX_API_KEY"):
         read(ARGUMENTS, {"SANDBOX_API_KEY": key})
+
+
+SECRET = "whsec_" + "A" * 32
+
+
+def test_tells_where_it_is_told_to():
+    assert read(ARGUMENTS, {}).webhooks is None
+    options = read(ARGUMENTS, {"SANDBOX_WEBHOOK_URL": "http://shop/hooks", "SANDBOX_WEBHOOK_SECRET": SECRET})
+    assert options.webhooks == Webhooks("http://shop/hooks", "", SECRET)
+    assert (options.terms.tells, options.terms.tells_all) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SANDBOX_WEBHOOK_URL", "shop/hooks"),
+        ("SANDBOX_WEBHOOK_URL", "http://["),
+        ("SANDBOX_WEBHOOK_SECRET", ""),
+        ("SANDBOX_WEBHOOK_SECRET", "whsec_short"),
+        ("SANDBOX_WEBHOOK_SECRET", "whsec_" + "é" * 40),
+        ("SANDBOX_WEBHOOKS", "some"),
+        ("SANDBOX_WEBHOOK_DUPLICATES", "2"),
+        ("SANDBOX_WEBHOOK_DISORDER_SECONDS", "-1"),
+        ("SANDBOX_DECISION_SECONDS", "nan"),
+        ("SANDBOX_REVERSAL_SECONDS", "soon"),
+        ("SANDBOX_AUTHORIZATION_SECONDS", "1e9"),
+        ("SANDBOX_FORGETS_VOIDS", "1"),
+        ("SANDBOX_BOOKS", "everyone"),
+        ("SANDBOX_PUBLIC_URL", "localhost:9000"),
+    ],
+)
+def test_refuses_what_makes_no_sense(name, value):
+    good = {"SANDBOX_WEBHOOK_URL": "http://shop/hooks", "SANDBOX_WEBHOOK_SECRET": SECRET}
+    with pytest.raises(BadOption, match=name):
+        read(ARGUMENTS, {**good, name: value})

@@ -112,7 +112,7 @@ class TestDoor:
 
     @pytest.mark.parametrize(
         ("method", "path"),
-        [("GET", "/"), ("GET", "/v2/authorizations"), ("DELETE", "/v1/authorizations/x"), ("POST", "/v1/a/b/c/d")],
+        [("GET", "/v2/authorizations"), ("DELETE", "/v1/authorizations/x"), ("POST", "/v1/a/b/c/d")],
     )
     def test_knows_no_other_address(self, http, method, path):
         assert code(http.request(method, path)) == (404, "no_such_page")
