@@ -63,6 +63,7 @@ class GatewayContract:
     approved: str
     declined: str
     declined_code = "card_declined"
+
     @pytest.fixture
     def buyer(self, gateway):
         return Buyer(gateway, self.approved)
