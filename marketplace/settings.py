@@ -26,6 +26,7 @@ DATA_DIR = Path(env.str("DATA_DIR", "") or BASE_DIR / "var").resolve()
 STATIC_ROOT = Path(env.str("STATIC_ROOT", "") or DATA_DIR / "static")
 EMBEDDED = Layout(DATA_DIR)
 DATABASE_URL: str = env.str("DATABASE_URL", "") or EMBEDDED.database_url
+PREPARED_STATEMENTS: bool = env.bool("PREPARED_STATEMENTS", True)  # off behind a pooler that doesn't pass them on
 REDIS_URL: str = env.str("REDIS_URL", "") or EMBEDDED.redis_url
 CELERY_BROKER: str = env.str("CELERY_BROKER_URL", "") or REDIS_URL
 EVENT_BUS_URL: str = env.str("EVENT_BUS_URL", "") or REDIS_URL
@@ -115,7 +116,9 @@ except (EnvError, ValueError) as error:
 SANDBOX_GATEWAY_URL = SANDBOX_GATEWAY_URL or f"http://127.0.0.1:{PORT + 1000}"
 SANDBOX_WEBHOOK_SECRET = SANDBOX_WEBHOOK_SECRET or f"whsec_{_derived(SECRET_KEY, 'sandbox webhooks')}"
 PAYMENT_RETURN_URL = PAYMENT_RETURN_URL or f"{PUBLIC_URL}/orders/{{order}}"
-DATABASES: dict[str, Any] = {"default": {"OPTIONS": {}, **database}}
+# Only of the statements that move groups (`kernel.bulk`): each is planned once, at its third use on a connection.
+prepared: dict[str, Any] = {"prepare_threshold": 2} if PREPARED_STATEMENTS else {}
+DATABASES: dict[str, Any] = {"default": {**database, "OPTIONS": prepared | database.get("OPTIONS", {})}}
 
 
 def _celery_url(url: str) -> str:

@@ -2,17 +2,25 @@
 
 Django's `bulk_create` and `bulk_update` build a model instance, and for updates a CASE arm, for every row. On the hot
 path (sagas moving in groups) that is most of the time, so rows travel as plain tuples through PostgreSQL's `unnest`.
+
+The statements are the same for any number of rows, so PostgreSQL plans them once a connection (`prepare_threshold` in
+the settings): without looking at how many there are this time, and therefore always by an index.
 """
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
+import orjson
 from django.db import connection, models
 from django.db.backends.postgresql.base import ServerBindingCursor
+from psycopg.pq import Format
+
+from marketplace.kernel import arrays
 
 Row = Sequence[Any]
 
@@ -27,35 +35,49 @@ def _plain(value: object) -> str:
 
 def to_json(value: object, *, sort_keys: bool = False) -> str:
     """Write `value` as JSON text; UUIDs and datetimes become strings."""
+    if not sort_keys:
+        with suppress(TypeError):  # what it does not take (keys that are numbers, say), the standard library may
+            return orjson.dumps(value).decode()
     return json.dumps(value, default=_plain, separators=(",", ":"), sort_keys=sort_keys)
 
 
-def binding_cursor() -> Any:
-    """Return a cursor that sends parameters beside the statement, and arrays (`%b`) in binary.
+def binding_cursor(*, binary: bool = False) -> Any:
+    """Return a cursor that sends parameters beside the statement, and arrays (`%b`, see `arrays`) in binary.
 
-    Django's own writes them into the statement as text, which takes several times as long for arrays.
+    Django's own writes them into the statement as text, which takes several times as long for arrays. `binary`: rows
+    come back in binary too, which is quicker to read, and with jsonb already parsed.
     """
     django: Any = connection  # whose stubs don't tell of these
-    binding: Any = ServerBindingCursor
     django.ensure_connection()
-    return django._prepare_cursor(binding(django.connection))
+    raw: Any = django.connection
+    if not hasattr(raw, "knows_arrays"):
+        arrays.register(raw)
+        raw.knows_arrays = True
+    binding: Any = ServerBindingCursor
+    cursor = binding(raw)
+    if binary:
+        cursor.format = Format.BINARY
+    return django._prepare_cursor(cursor)
 
 
 @cache
-def _columns(model: type[models.Model], names: tuple[str, ...]) -> tuple[list[str], list[str], list[bool]]:
-    """Quoted column names, their types for a cast, and which hold JSON, for the fields `names` of `model`."""
+def _columns(model: type[models.Model], names: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
+    """Quoted column names, their types, and the arrays of these for a cast, for the fields `names` of `model`."""
     fields = [cast("models.Field[Any, Any]", model._meta.get_field(name)) for name in names]
     columns = [connection.ops.quote_name(str(field.column)) for field in fields]
     types = [str(field.db_type(connection)).split("(")[0] for field in fields]
-    return columns, types, [kind == "jsonb" for kind in types]
+    return columns, types, [f"%b::{kind}[]" for kind in types]
 
 
-def _arrays(rows: Sequence[Row], is_json: list[bool]) -> list[list[Any]]:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    for position, json_column in enumerate(is_json):
-        if json_column:
-            columns[position] = [None if value is None else to_json(value) for value in columns[position]]
-    return columns
+def _arrays(rows: Sequence[Row], types: list[str]) -> list[Any]:
+    return [_array(kind, values) for kind, values in zip(types, zip(*rows, strict=True), strict=True)]
+
+
+def _array(kind: str, values: Sequence[Any]) -> Any:
+    if kind == "jsonb":
+        values = [None if value is None else to_json(value) for value in values]
+    column = arrays.KINDS.get(kind)
+    return list(values) if column is None else column(values)
 
 
 def insert(model: type[models.Model], fields: Sequence[str], rows: Iterable[Row], *, on_conflict: str = "") -> int:
@@ -67,13 +89,12 @@ def insert(model: type[models.Model], fields: Sequence[str], rows: Iterable[Row]
     rows = list(rows)
     if not rows:
         return 0
-    columns, types, is_json = _columns(model, tuple(fields))
+    columns, types, given = _columns(model, tuple(fields))
     table = connection.ops.quote_name(model._meta.db_table)
-    arrays = ", ".join(f"%b::{kind}[]" for kind in types)
     conflict = f" ON CONFLICT {on_conflict}" if on_conflict else ""
-    statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608
+    statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({', '.join(given)}){conflict}"  # noqa: S608
     with binding_cursor() as cursor:
-        cursor.execute(statement, _arrays(rows, is_json))
+        cursor.execute(statement, _arrays(rows, types))
         return int(cursor.rowcount)
 
 
@@ -88,15 +109,14 @@ def update(
     rows = list(rows)
     if not rows:
         return []
-    columns, types, is_json = _columns(model, (key, *fields))
+    columns, types, given = _columns(model, (key, *fields))
     table = connection.ops.quote_name(model._meta.db_table)
-    arrays = ", ".join(f"%b::{kind}[]" for kind in types)
     assignments = ", ".join(f"{column} = d.{column}" for column in columns[1:])
     condition = f" AND {only_if}" if only_if else ""
     statement = (
-        f"UPDATE {table} AS t SET {assignments} FROM unnest({arrays}) AS d ({', '.join(columns)}) "  # noqa: S608
+        f"UPDATE {table} AS t SET {assignments} FROM unnest({', '.join(given)}) AS d ({', '.join(columns)}) "  # noqa: S608
         f"WHERE t.{columns[0]} = d.{columns[0]}{condition} RETURNING t.{columns[0]}"
     )
-    with binding_cursor() as cursor:
-        cursor.execute(statement, _arrays(rows, is_json))
+    with binding_cursor(binary=True) as cursor:
+        cursor.execute(statement, _arrays(rows, types))
         return [row[0] for row in cursor.fetchall()]

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from marketplace.kernel.arrays import Documents, Texts, Uuids
 from marketplace.kernel.bulk import binding_cursor, to_json
 from marketplace.kernel.ids import new_id
 from marketplace.outbox import bell, catalog
@@ -31,7 +32,7 @@ _APPEND: Final = """
 WITH given AS MATERIALIZED (
     SELECT * FROM ROWS FROM (
         unnest(%b::uuid[]), unnest(%b::text[]), unnest(%b::text[]), unnest(%b::uuid[]), unnest(%b::uuid[]),
-        jsonb_array_elements(%s::jsonb)
+        unnest(%b::jsonb[])
     ) WITH ORDINALITY AS g(event_id, topic, type, saga_id, subject_id, data, place)),
 before AS MATERIALIZED (
     SELECT saga_id, coalesce(newest.sequence, 0) AS sequence
@@ -63,16 +64,14 @@ def append(events: Sequence[Event], *, now: datetime) -> None:
         catalog.check(event.topic, event.type)
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("An event is told in the transaction of the change it tells of.")
-    columns: list[Any] = [
-        [new_id() for _ in events],
-        [event.topic for event in events],
-        [event.type for event in events],
-        [event.saga_id for event in events],
-        [event.subject_id for event in events],
-        to_json(
-            [event.data for event in events]
-        ),  # one document: an array of texts costs the driver more than all else
-    ]
+    columns = (
+        Uuids([new_id() for _ in events]),
+        Texts([event.topic for event in events]),
+        Texts([event.type for event in events]),
+        Uuids([event.saga_id for event in events]),
+        Uuids([event.subject_id for event in events]),
+        Documents([to_json(event.data) for event in events]),
+    )
     with binding_cursor() as cursor:
         cursor.execute(_APPEND, [*columns, now, SHARDS])
     bell.ring_on_commit()

@@ -1,6 +1,5 @@
 """The engine's only way to saga rows: one claim, one look at who still holds a lease, one write for a whole group."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -9,6 +8,7 @@ from uuid import UUID
 from django.db import connection
 
 from marketplace.kernel import bulk
+from marketplace.kernel.arrays import Bigints, Texts, Uuids
 from marketplace.sagas import definition
 from marketplace.sagas.models import Direction, SagaHistory, SagaInstance, SagaSignal
 from marketplace.sagas.ticket import Cause, Ticket
@@ -45,9 +45,8 @@ class Run:
     )
 
     def __init__(self, row: Sequence[Any]) -> None:
-        context = json.loads(row[14])
-        cause = Cause(**json.loads(row[15])) if row[15] is not None else None
-        self.ticket = Ticket(id=row[0], subject_id=row[3], context=context, cause=cause)
+        cause = Cause(**row[15]) if row[15] is not None else None
+        self.ticket = Ticket(id=row[0], subject_id=row[3], context=row[14], cause=cause)
         self.name: str = row[1]
         self.version: int = row[2]
         self.status: str = row[4]
@@ -94,12 +93,18 @@ _COLUMNS = (
     "clock_timestamp()"
 )
 
+# Whoever claims or holds sagas moves them next, each statement going by keys. The planner may think it less work to
+# read the whole of a table that is small today; but a plan that is kept (see `kernel.bulk`) must be good tomorrow too,
+# when it has grown. So for the rest of the transaction the indexes are used wherever there are any.
+_BY_INDEX = "WITH plans AS MATERIALIZED (SELECT set_config('enable_seqscan', 'off', true))"
+
 # The one claim path. Whatever makes a saga due (a start, a signal, a retry, a deadline, the end of a dead worker's
 # lease) does it by `due_at`; whoever wants to move one comes through here. Losing a row to another worker is normal.
 # Queue by queue, because the index is read in the order of (queue, due_at): a backlog in a queue that is not ours costs
 # nothing.
 _CLAIM = f"""
-    SELECT due.* FROM unnest(%(queues)s::text[]) AS ours (ours) CROSS JOIN LATERAL (
+    {_BY_INDEX}
+    SELECT due.* FROM plans, unnest(%(queues)b::text[]) AS ours (ours) CROSS JOIN LATERAL (
         SELECT {_COLUMNS} FROM {_TABLE} WHERE queue = ours AND due_at <= statement_timestamp()
         ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS due
     LIMIT %(limit)s
@@ -111,22 +116,23 @@ _CLAIM_ONE = f"""
 _LOCK = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE id = %s FOR UPDATE"  # noqa: S608
 # By the key, one after the other and in its order, whatever the planner thinks of the table.
 _HOLD = """
-    SELECT saga.* FROM (
-        SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS given (held_id, held_fence) ORDER BY held_id
+    {by_index}
+    SELECT saga.* FROM plans, (
+        SELECT * FROM unnest(%b::uuid[], %b::bigint[]) AS given (held_id, held_fence) ORDER BY held_id
     ) AS held CROSS JOIN LATERAL (
         SELECT {columns} FROM {table} WHERE id = held_id AND fence = held_fence AND in_flight FOR UPDATE) AS saga
 """
-_HOLD_ALL = _HOLD.format(table=_TABLE, columns=_COLUMNS)
-_HOLD_IN_HAND = _HOLD.format(table=_TABLE, columns="id, pending_signals, clock_timestamp()")
+_HOLD_ALL = _HOLD.format(table=_TABLE, columns=_COLUMNS, by_index=_BY_INDEX)
+_HOLD_IN_HAND = _HOLD.format(table=_TABLE, columns="id, pending_signals, clock_timestamp()", by_index=_BY_INDEX)
 _RENEW = f"""
     UPDATE {_TABLE} SET due_at = clock_timestamp() + %s
-    FROM unnest(%s::uuid[], %s::bigint[]) AS held (held_id, held_fence)
+    FROM unnest(%b::uuid[], %b::bigint[]) AS held (held_id, held_fence)
     WHERE id = held_id AND fence = held_fence AND in_flight RETURNING id
 """  # noqa: S608
 
 
 def _fetch(statement: str, parameters: Sequence[Any] | dict[str, Any]) -> tuple[list[Run], datetime | None]:
-    with connection.cursor() as cursor:
+    with bulk.binding_cursor(binary=True) as cursor:
         cursor.execute(statement, parameters)
         rows = cursor.fetchall()
     return [Run(row) for row in rows], (rows[-1][-1] if rows else None)
@@ -137,7 +143,7 @@ def claim(queues: Sequence[str], limit: int) -> tuple[list[Run], datetime | None
 
     Needs a transaction.
     """
-    return _fetch(_CLAIM, {"queues": list(queues), "limit": limit})
+    return _fetch(_CLAIM, {"queues": Texts(queues), "limit": limit})
 
 
 def claim_one(saga_id: UUID) -> tuple[list[Run], datetime | None]:
@@ -153,7 +159,7 @@ def lock(saga_id: UUID) -> Run | None:
 
 def hold(ids: Sequence[UUID], fences: Sequence[int]) -> tuple[list[Run], datetime | None]:
     """Lock those sagas whose call in flight is still ours by its fencing token. Needs a transaction."""
-    return _fetch(_HOLD_ALL, [list(ids), list(fences)])
+    return _fetch(_HOLD_ALL, [Uuids(ids), Bigints(fences)])
 
 
 def hold_landed(runs: Sequence[Run], fences: Sequence[int]) -> tuple[list[Run], datetime | None]:
@@ -169,8 +175,8 @@ def hold_landed(runs: Sequence[Run], fences: Sequence[int]) -> tuple[list[Run], 
         return hold(ids, fences)
     for run in runs:
         run.in_hand = False
-    with connection.cursor() as cursor:
-        cursor.execute(_HOLD_IN_HAND, [ids, list(fences)])
+    with bulk.binding_cursor(binary=True) as cursor:
+        cursor.execute(_HOLD_IN_HAND, [Uuids(ids), Bigints(fences)])
         found = cursor.fetchall()
     by_id = {run.ticket.id: run for run in runs}
     held = []
@@ -183,8 +189,8 @@ def hold_landed(runs: Sequence[Run], fences: Sequence[int]) -> tuple[list[Run], 
 
 def renew(ids: Sequence[UUID], fences: Sequence[int], lease: Any) -> set[UUID]:
     """Prolong the leases that are still ours by `lease` (timedelta) from now; answer whose they are."""
-    with connection.cursor() as cursor:
-        cursor.execute(_RENEW, [lease, list(ids), list(fences)])
+    with bulk.binding_cursor(binary=True) as cursor:
+        cursor.execute(_RENEW, [lease, Uuids(ids), Bigints(fences)])
         return {row[0] for row in cursor.fetchall()}
 
 

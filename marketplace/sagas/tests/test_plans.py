@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.backends.postgresql.base import ServerBindingCursor
 
 from marketplace.kernel.clock import database_now
 from marketplace.sagas import rows, selectors, services
@@ -63,7 +64,7 @@ def scans_of(run: Callable[[], Any]) -> list[dict[str, Any]]:
 
     def explain(execute: Any, statement: str, parameters: Any, many: bool, context: Any) -> Any:
         if statement.split(maxsplit=1)[0] in {"SELECT", "WITH", "UPDATE", "INSERT"}:
-            with connection.connection.cursor() as cursor:
+            with ServerBindingCursor(connection.connection) as cursor:  # it knows arrays in binary
                 cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
                 answer = cursor.fetchone()[0]
             nodes = _nodes((json.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"])
