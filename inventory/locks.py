@@ -1,6 +1,6 @@
 """The order in which inventory locks rows. Whoever keeps to it can't deadlock with anybody else who does.
 
-1. Stock rows, in SKU order, all that a call needs at once (`lock_stock`).
+1. Stock rows, in SKU order, all that a call needs at once (`lock_stock`, or `STOCK_IN_LOCK_ORDER`).
 2. Reservation rows, in the order of (owner, SKU), with `IN_LOCK_ORDER`.
 
 Nothing waits for a stock row while it holds a reservation row. A stock row's lock covers the reservations of its SKU
@@ -15,20 +15,26 @@ from typing import Final
 
 from django.db import connection, transaction
 
+STOCK_IN_LOCK_ORDER: Final = "ORDER BY sku FOR UPDATE"
 IN_LOCK_ORDER: Final = "ORDER BY owner_id, sku FOR UPDATE"
 
 
 def lock_stock(skus: Iterable[str]) -> dict[str, int]:
     """Lock the stock rows of `skus` and return how many units of each are available; unknown SKUs are left out.
 
-    Needs the caller's transaction; raises `TransactionManagementError` without one, because the locks would be gone
-    before they were of any use. What is read by later statements was committed by whoever held the locks before.
+    Needs the caller's transaction; raises `TransactionManagementError` without one. What is read by later statements
+    was committed by whoever held the locks before.
     """
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("Stock rows can only be locked inside a transaction.")
+    needs_transaction()
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT sku, available FROM inventory_stock WHERE sku = ANY(%s::text[]) ORDER BY sku FOR UPDATE",
+            f"SELECT sku, available FROM inventory_stock WHERE sku = ANY(%s::text[]) {STOCK_IN_LOCK_ORDER}",  # noqa: S608
             [sorted(set(skus))],
         )
         return dict(cursor.fetchall())
+
+
+def needs_transaction() -> None:
+    """Raise `TransactionManagementError` where no transaction is open: a lock would be gone at once."""
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("Stock rows can only be locked inside a transaction.")

@@ -1,6 +1,6 @@
 """The SQL that moves units: reservation, level and ledger change together, in one statement, for any number of owners.
 
-Every function here needs the caller's transaction, with the stock rows concerned locked by
+Every function here needs the caller's transaction; all but `move`, with the stock rows concerned locked by
 `inventory.locks.lock_stock`. Deciding who gets what is `inventory.services`' business.
 """
 
@@ -10,10 +10,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import connection
-
-from inventory.locks import IN_LOCK_ORDER
+from inventory.locks import IN_LOCK_ORDER, STOCK_IN_LOCK_ORDER
 from inventory.models import LedgerEntry, Reservation
+from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
 
 
@@ -34,14 +33,14 @@ EXPIRE: Final = Movement(_Kind.EXPIRE, _State.HELD, _State.EXPIRED, available=+1
 COMMIT: Final = Movement(_Kind.COMMIT, _State.HELD, _State.COMMITTED, available=0, reserved=-1)
 RESTOCK: Final = Movement(_Kind.RESTOCK, _State.COMMITTED, _State.RELEASED, available=+1, reserved=0)
 
-# No ON CONFLICT: under the stock locks a second hold of one owner can't get here, and if it ever does, the unique
-# constraint must stop it loudly, with nothing moved.
+# All or nothing: where one of the owners has a hold already, nothing is written, and the caller has to look closer.
 _HOLD: Final = """
 WITH held AS (
     INSERT INTO inventory_reservation (id, owner_id, sku, quantity, expires_at, state, created_at, updated_at)
     SELECT a.*, 'HELD', %(now)s, %(now)s
-    FROM unnest(%(ids)s::uuid[], %(owners)s::uuid[], %(skus)s::text[], %(quantities)s::int[],
-                %(expiries)s::timestamptz[]) AS a
+    FROM unnest(%(ids)b::uuid[], %(owners)b::uuid[], %(skus)b::text[], %(quantities)b::int[],
+                %(expiries)b::timestamptz[]) AS a
+    WHERE NOT EXISTS (SELECT FROM inventory_reservation WHERE owner_id = ANY(%(owners)b::uuid[]))
     RETURNING owner_id, sku, quantity
 ), levels AS (
     UPDATE inventory_stock AS s SET available = s.available - d.units, reserved = s.reserved + d.units
@@ -51,12 +50,21 @@ INSERT INTO inventory_ledger (sku, kind, available_delta, reserved_delta, owner_
 SELECT sku, 'RESERVE', -quantity, quantity, owner_id, '', '', %(now)s FROM held
 """
 
+# First the stock rows, all of them (an ARRAY is complete before anything is compared with it), then the reservations,
+# each in its order. Only what the first look has seen is moved, so no row is ever moved without its SKU's lock.
 # The compare-and-set is in `due`: it waits for whoever is at the row and then looks again. A row that somebody else has
-# moved is not in it, so it touches neither level nor ledger.
+# moved is not in it, so it touches neither level nor ledger. (`|| ''` keeps the planner from the index of live holds,
+# of which there are far more in a busy minute than its statistics of a quiet one say: it would read them all.)
 _MOVE: Final = f"""
-WITH due AS MATERIALIZED (
+WITH seen AS MATERIALIZED (
+    SELECT id, sku FROM inventory_reservation
+    WHERE owner_id = ANY(%(owners)b::uuid[]) AND state || '' = %(leaves)s
+), locked AS MATERIALIZED (
+    SELECT sku FROM inventory_stock WHERE sku = ANY(ARRAY(SELECT sku FROM seen)) {STOCK_IN_LOCK_ORDER}
+), due AS MATERIALIZED (
     SELECT id FROM inventory_reservation
-    WHERE owner_id = ANY(%(owners)s::uuid[]) AND state = %(leaves)s {IN_LOCK_ORDER}
+    WHERE (SELECT count(*) FROM locked) > 0 AND id = ANY(ARRAY(SELECT id FROM seen)) AND state || '' = %(leaves)s
+    {IN_LOCK_ORDER}
 ), moved AS (
     UPDATE inventory_reservation AS r SET state = %(enters)s, updated_at = %(now)s
     FROM due WHERE r.id = due.id
@@ -84,38 +92,46 @@ INSERT INTO inventory_ledger (sku, kind, available_delta, reserved_delta, owner_
 SELECT sku, %(kind)s, %(delta)s, 0, NULL, %(reason)s, %(actor)s, %(now)s FROM level
 """
 
+# A hold that lasts that long anyway is locked, so that it can't lapse before the caller's commit, but not written anew.
 _EXTEND: Final = f"""
 WITH due AS MATERIALIZED (
-    SELECT owner_id, state FROM inventory_reservation WHERE owner_id = ANY(%(owners)s::uuid[]) {IN_LOCK_ORDER}
-), live AS (
+    SELECT id, owner_id, state, expires_at FROM inventory_reservation
+    WHERE owner_id = ANY(%(owners)b::uuid[]) {IN_LOCK_ORDER}
+), live AS MATERIALIZED (
     SELECT owner_id FROM due GROUP BY owner_id HAVING bool_and(state = 'HELD')
+), extended AS (
+    UPDATE inventory_reservation AS r SET expires_at = %(until)s, updated_at = clock_timestamp()
+    FROM due JOIN live USING (owner_id) WHERE r.id = due.id AND due.expires_at < %(until)s
 )
-UPDATE inventory_reservation AS r
-SET expires_at = greatest(r.expires_at, %(until)s), updated_at = clock_timestamp()
-FROM live WHERE r.owner_id = live.owner_id
-RETURNING r.owner_id
+SELECT owner_id FROM live
 """  # noqa: S608 (a constant of ours, no input)
 
 
 def _run(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with bulk.binding_cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchall() if cursor.description else []
 
 
-def hold(rows: Sequence[tuple[UUID, str, int, datetime]], *, now: datetime) -> None:
-    """Write a hold of so many units for each (owner, SKU, quantity, expires_at). The units must be available."""
+def hold(rows: Sequence[tuple[UUID, str, int, datetime]], *, now: datetime) -> bool:
+    """Write a hold of so many units for each (owner, SKU, quantity, expires_at); the units must be available.
+
+    Return False, with nothing written, if one of the owners has a hold already, in whatever state.
+    """
     if not rows:
-        return
+        return True
     owners, skus, quantities, expiries = (list(column) for column in zip(*rows, strict=True))
     values = {"owners": owners, "skus": skus, "quantities": quantities, "expiries": expiries}
-    _run(_HOLD, values | {"ids": [new_id() for _ in rows], "now": now})
+    with bulk.binding_cursor() as cursor:
+        cursor.execute(_HOLD, values | {"ids": [new_id() for _ in rows], "now": now})
+        return int(cursor.rowcount) == len(rows)
 
 
-def move(
-    movement: Movement, owner_ids: Iterable[UUID], *, now: datetime, reason: str = ""
-) -> list[tuple[UUID, str, int]]:
-    """Move the reservations of `owner_ids` on by compare-and-set; return (owner, SKU, quantity) of those that moved."""
+def move(movement: Movement, owner_ids: Iterable[UUID], *, now: datetime, reason: str = "") -> list[tuple[Any, ...]]:
+    """Move the reservations of `owner_ids` on by compare-and-set; return (owner, SKU, quantity) of those that moved.
+
+    Locks the stock rows of the SKUs concerned by itself, in their order, and none where nothing is to be moved.
+    """
     values = {
         "owners": list(owner_ids),
         "leaves": movement.leaves.value,
@@ -126,7 +142,7 @@ def move(
         "reason": reason,
         "now": now,
     }
-    return [(owner_id, sku, quantity) for owner_id, sku, quantity in _run(_MOVE, values)]
+    return _run(_MOVE, values)
 
 
 def extend(owner_ids: Sequence[UUID], *, until: datetime) -> set[UUID]:

@@ -17,8 +17,10 @@ from django.db import connection, transaction
 
 from inventory import movements
 from inventory.errors import InvalidQuantity, NotEnoughAvailable, UnknownProduct
-from inventory.locks import lock_stock
+from inventory.locks import lock_stock, needs_transaction
 from inventory.models import LedgerEntry, Product, Reservation, Stock
+
+_State = Reservation.State
 
 MOST_AT_ONCE = 1_000_000  # units taken in or adjusted by hand in one go; more is a slip of the finger
 
@@ -66,15 +68,22 @@ class HoldResult:
     shortages: tuple[Shortage, ...] = ()
 
 
+_LEVELS_AND_STATES = """
+SELECT sku, available, NULL, NULL FROM inventory_stock WHERE sku = ANY(%s::text[])
+UNION ALL SELECT NULL, NULL, owner_id, state FROM inventory_reservation WHERE owner_id = ANY(%s::uuid[])
+"""
+
+
 def check(requests: Sequence[HoldRequest]) -> list[HoldResult]:
     """Say for each request whether it would fit right now, each on its own. Takes no locks, so it is only a hint."""
     if not requests:
         return []
     with connection.cursor() as cursor:
-        cursor.execute("SELECT sku, available FROM inventory_stock WHERE sku = ANY(%s::text[])", [_skus(requests)])
-        levels: dict[str, int] = dict(cursor.fetchall())
-    known = _states([request.owner_id for request in requests])
-    return [_answer(request, _sum_lines(request), levels, known) for request in requests]
+        cursor.execute(_LEVELS_AND_STATES, [_skus(requests), [request.owner_id for request in requests]])
+        found = cursor.fetchall()
+    levels = {sku: available for sku, available, _, _ in found if sku is not None}
+    known = {owner_id: state for sku, _, owner_id, state in found if sku is None}
+    return [_already(known, r.owner_id) or _answer(r, _sum_lines(r), levels) for r in requests]
 
 
 def lock_for(skus: Iterable[str]) -> None:
@@ -96,19 +105,13 @@ def reserve(requests: Sequence[HoldRequest], *, now: datetime) -> list[HoldResul
     if not requests:
         return []
     levels = lock_stock(_skus(requests))
+    results, rows = _grant(requests, dict(levels), known={})
+    if all(result.held for result in results) and movements.hold(rows, now=now):
+        return results
     known = _states([request.owner_id for request in requests])  # after the lock: sees what its last holder wrote
-    results: list[HoldResult] = []
-    rows: list[tuple[UUID, str, int, datetime]] = []
-    for request in requests:
-        asked = _sum_lines(request)
-        result = _answer(request, asked, levels, known)
-        results.append(result)
-        if result.held and request.owner_id not in known:
-            known[request.owner_id] = Reservation.State.HELD
-            for sku, quantity in asked.items():
-                levels[sku] -= quantity
-                rows.append((request.owner_id, sku, quantity, request.expires_at))
-    movements.hold(rows, now=now)
+    results, rows = _grant(requests, levels, known)
+    if not movements.hold(rows, now=now):
+        raise RuntimeError("An owner that has no hold has got one under our locks.")
     return results
 
 
@@ -145,11 +148,10 @@ def commit(owner_ids: Sequence[UUID], *, now: datetime) -> set[UUID]:
     An owner that is missing from the answer had nothing left to sell. Needs the caller's transaction; locks the stock
     rows of the SKUs held.
     """
-    if not owner_ids:
-        return set()
-    _move(movements.COMMIT, owner_ids, now=now)
-    states = _states(owner_ids)
-    return {owner_id for owner_id, state in states.items() if state == Reservation.State.COMMITTED}
+    sold = set(_move(movements.COMMIT, owner_ids, now=now))
+    others = [owner_id for owner_id in owner_ids if owner_id not in sold]
+    states = _states(others) if others else {}
+    return sold | {owner_id for owner_id, state in states.items() if state == _State.COMMITTED}
 
 
 def restock(owner_ids: Sequence[UUID], *, now: datetime, reason: str) -> dict[UUID, tuple[Line, ...]]:
@@ -207,15 +209,40 @@ def _sum_lines(request: HoldRequest) -> dict[str, int]:
     return asked
 
 
-def _answer(request: HoldRequest, asked: dict[str, int], levels: dict[str, int], known: dict[UUID, str]) -> HoldResult:
-    """Answer one request from the `levels` that are left and the states of the owners that are `known` already."""
-    state = known.get(request.owner_id)
-    if state is not None:
-        return HoldResult(request.owner_id, state in {Reservation.State.HELD, Reservation.State.COMMITTED})
+def _grant(
+    requests: Sequence[HoldRequest], levels: dict[str, int], known: dict[UUID, str]
+) -> tuple[list[HoldResult], list[tuple[UUID, str, int, datetime]]]:
+    """Answer the requests in their order, from `levels` while they last; return also the holds to be written for that.
+
+    `known`: the states of the owners that have, or had, a hold already. What is granted is taken off `levels`.
+    """
+    results: list[HoldResult] = []
+    rows: list[tuple[UUID, str, int, datetime]] = []
+    granted: dict[UUID, str] = dict(known)
+    for request in requests:
+        asked = _sum_lines(request)
+        result = _already(granted, request.owner_id) or _answer(request, asked, levels)
+        results.append(result)
+        if result.held and request.owner_id not in granted:
+            granted[request.owner_id] = _State.HELD
+            for sku, quantity in asked.items():
+                levels[sku] -= quantity
+                rows.append((request.owner_id, sku, quantity, request.expires_at))
+    return results, rows
+
+
+def _answer(request: HoldRequest, asked: dict[str, int], levels: dict[str, int]) -> HoldResult:
+    """Say whether what is `asked` for fits into the `levels` that are left."""
     shortages = tuple(
         Shortage(sku, quantity, levels.get(sku, 0)) for sku, quantity in asked.items() if quantity > levels.get(sku, 0)
     )
     return HoldResult(request.owner_id, not shortages, shortages)
+
+
+def _already(known: dict[UUID, str], owner_id: UUID) -> HoldResult | None:
+    """The answer for an owner that has, or had, a hold; None for all others."""
+    state = known.get(owner_id)
+    return None if state is None else HoldResult(owner_id, state in {_State.HELD, _State.COMMITTED})
 
 
 def _states(owner_ids: Sequence[UUID]) -> dict[UUID, str]:
@@ -230,23 +257,11 @@ def _states(owner_ids: Sequence[UUID]) -> dict[UUID, str]:
 def _move(
     movement: movements.Movement, owner_ids: Sequence[UUID], *, now: datetime, reason: str = ""
 ) -> dict[UUID, tuple[Line, ...]]:
-    """Move on what `owner_ids` have in the state that `movement` leaves; return what moved, by owner and in SKU order.
-
-    Two steps before the compare-and-set: look which SKUs are concerned, lock them in order. Owners seen by that look
-    are the only ones moved, so that no row is ever moved without its SKU's lock.
-    """
+    """Move on what `owner_ids` have in the state that `movement` leaves; return what moved, by owner, in SKU order."""
     if not owner_ids:
         return {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT owner_id, sku FROM inventory_reservation WHERE owner_id = ANY(%s::uuid[]) AND state = %s",
-            [list(owner_ids), movement.leaves.value],
-        )
-        found: list[tuple[UUID, str]] = cursor.fetchall()
-    if not found:
-        return {}
-    lock_stock(sku for _, sku in found)
+    needs_transaction()
     moved: dict[UUID, tuple[Line, ...]] = {}
-    for owner_id, sku, quantity in movements.move(movement, {owner for owner, _ in found}, now=now, reason=reason):
+    for owner_id, sku, quantity in movements.move(movement, owner_ids, now=now, reason=reason):
         moved[owner_id] = (*moved.get(owner_id, ()), Line(sku, quantity))
     return moved

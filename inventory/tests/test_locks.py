@@ -3,9 +3,8 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from inventory.locks import lock_stock
-from inventory.services import commit, release, reserve, restock
+from inventory.services import commit, release, reserve
 from inventory.tests.books import states, wants
-from marketplace.kernel.ids import new_id
 
 pytestmark = pytest.mark.django_db
 
@@ -39,11 +38,3 @@ def test_moving_a_hold_needs_a_transaction_too(stocked, now):
         with pytest.raises(transaction.TransactionManagementError):
             call([request.owner_id], now=now)
     assert states() == {"HELD": 1}
-
-
-def test_owners_that_hold_nothing_lock_nothing(stocked, now):
-    stocked("lamp", 3)
-    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
-        release([new_id()], now=now)
-        restock([new_id()], now=now, reason="")
-    assert not [query for query in queries if "FOR UPDATE" in query["sql"]]

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from inventory.models import LedgerEntry, Reservation
-from inventory.services import adjust, check, commit, expire, extend, receive, release, reserve
+from inventory.services import adjust, check, commit, expire, extend, receive, release, reserve, restock
 from inventory.tests.books import EXPIRY, later, ledger, levels, states, wants
 from marketplace.kernel.ids import new_id
 
@@ -60,6 +60,17 @@ def is_free(sku: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM inventory_stock WHERE sku = %s FOR UPDATE SKIP LOCKED", [sku])
         return cursor.fetchone() is not None
+
+
+def test_owners_that_hold_nothing_lock_nothing(stocked, now, threads):
+    stocked("lamp", 3)
+    released = wants(("lamp", 1))
+    in_transaction(reserve, [released], now=now)
+    in_transaction(release, [released.owner_id], now=now)
+    with transaction.atomic():
+        assert release([new_id(), released.owner_id], now=now) == {}
+        assert restock([new_id()], now=now, reason="") == {}
+        assert threads.submit(is_free, "lamp").result(10)
 
 
 def test_two_hundred_buyers_of_fifty_units(stocked, now, threads):
