@@ -27,6 +27,7 @@ from marketplace.sagas.errors import (
 )
 from marketplace.sagas.models import Direction, Result, SagaHistory, SagaInstance, Status
 from marketplace.sagas.rows import Run
+from marketplace.sagas.standing import status_on_the_way
 from marketplace.sagas.stepping import CLOSING, Pass
 from marketplace.sagas.ticket import Cause
 
@@ -110,7 +111,7 @@ def ignore(saga_id: UUID, *, actor: str, reason: str, now: datetime) -> Decided:
     with transaction.atomic():
         run = _parked(saga_id, actor, reason)
         parked = SagaInstance.objects.filter(pk=saga_id, acknowledged_at__isnull=True)
-        if not parked.update(acknowledged_at=now, updated_at=now):
+        if not parked.update(acknowledged_at=now, due_at=None, updated_at=now):
             raise AlreadyAcknowledged
         _record(run, Result.IGNORED, "A person has seen it and leaves it.", actor=actor, reason=reason, now=now)
         return Decided(saga_id, run.status, run.current_step)
@@ -213,7 +214,7 @@ class _Decision(Pass):
     def try_again(self) -> None:
         run = self._run
         self._runs.append(run)  # and no more: what it is about need not be loaded, which may be the very trouble
-        run.status = self._status_on_the_way()
+        run.status = status_on_the_way(run)
         run.forgiven = run.attempt
         run.wait_until = run.step_started_at = None
         self._place(run)
@@ -226,7 +227,7 @@ class _Decision(Pass):
     def take_as_done(self) -> None:
         run = self._run
         self._take([run])
-        run.status = self._status_on_the_way()
+        run.status = status_on_the_way(run)
         if run.undoing:
             run.undone += 1
             self._undo_from(run, run.position - 1, run.ticket.cause)
@@ -241,10 +242,6 @@ class _Decision(Pass):
         for queue in self.bells:
             transaction.on_commit(partial(doorbell.ring, queue))
         return Decided(run.ticket.id, str(run.status), run.current_step)
-
-    def _status_on_the_way(self) -> Status:
-        begun = self._run.undoing and (self._run.position != CLOSING or self._run.undone)
-        return Status.COMPENSATING if begun else Status.IN_PROGRESS
 
     def _place(self, run: Run) -> None:
         """Leave it to the workers of its queue."""

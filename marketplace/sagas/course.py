@@ -110,9 +110,9 @@ class Course:
         """There are no attempts left, or no time for one: do what the step's policy says of that."""
         policy: RetryPolicy = node.undo_retry if run.undoing else node.retry
         if run.undoing:
-            self._park(run, remains(run, node, why))
+            self._park(run, remains(run, node, why), again=policy.next_redrive())
         elif policy.spent == "park" or past_pivot(run):
-            self._park(run, attention)
+            self._park(run, attention, again=policy.next_redrive())
         else:
             # A step that was tried already may have had its effect: its undo covers it.
             tried_last = run.position if run.attempt else run.position - 1
@@ -152,8 +152,9 @@ class Course:
         run.completed_at = self.now
         self._move(run, status)
 
-    def _park(self, run: Run, why: str) -> None:
-        run.due_at = None
+    def _park(self, run: Run, why: str, *, again: timedelta | None = None) -> None:
+        """Leave `run` to a person; it is tried `again` by itself after that time, if any."""
+        run.due_at = None if again is None else self.now + again
         run.in_flight = False
         run.attention = what_is_left(run.saga, run.position, why) if run.saga and not run.undoing else why
         self._move(run, Status.NEEDS_ATTENTION)

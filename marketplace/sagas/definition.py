@@ -39,7 +39,8 @@ class RetryPolicy:
     Exponential backoff with full jitter: before attempt n+1 wait a random time in [0, delay * 2**(n-1)], at most
     `ceiling` seconds (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). `attempts` and `delay`
     (seconds) default to SAGA_RETRY_ATTEMPTS and SAGA_RETRY_DELAY_SECONDS. When they are spent: `"compensate"` undoes
-    the saga with failure code `code`; `"park"` leaves it to a person.
+    the saga with failure code `code`; `"park"` leaves it to a person. `redrive`: a saga parked so is tried again by
+    itself after about that time, with all its attempts, at most `redrives` times (see `redrive.py`).
     """
 
     attempts: int | None = None
@@ -48,6 +49,8 @@ class RetryPolicy:
     spent: Literal["compensate", "park"] = "compensate"
     code: str = "retries_spent"
     message: str = ""
+    redrive: timedelta | None = None
+    redrives: int = 24
 
     @property
     def most(self) -> int:
@@ -59,6 +62,13 @@ class RetryPolicy:
         delay = settings.SAGA_RETRY_DELAY_SECONDS if self.delay is None else self.delay
         doublings = min(attempt - 1, 60)  # far beyond any ceiling, and still a number
         return timedelta(seconds=random.uniform(0, min(self.ceiling, delay * 2**doublings)))  # noqa: S311
+
+    def next_redrive(self) -> timedelta | None:
+        """Draw the wait of a saga that was parked; None where only a person lets it go on.
+
+        Within a tenth of `redrive`, so that those that were parked together don't all come back at once.
+        """
+        return None if self.redrive is None else self.redrive * random.uniform(0.9, 1.1)  # noqa: S311
 
 
 UNDO_POLICY = RetryPolicy(attempts=8, spent="park")

@@ -16,6 +16,7 @@ class Journal:
         self._now = now
         self._begun = time.perf_counter()
         self._history: list[tuple[Any, ...]] = []
+        self._decisions: list[tuple[Any, ...]] = []
 
     def clock(self) -> datetime:
         """The database's time, carried on by this process's steady clock."""
@@ -40,6 +41,13 @@ class Journal:
             )
         )
 
+    def decide(self, run: Run, message: str, *, actor: str, reason: str) -> None:
+        """Note that `actor` lets `run` be tried again, before anything else that is noted of it."""
+        direction = Direction.COMPENSATING if run.undoing else Direction.FORWARD
+        place = (run.ticket.id, run.current_step, direction, Result.RETRIED, max(run.attempt, 1))
+        self._decisions.append((*place, message, "", self._now, self._now, 0, actor, reason))
+
     def write(self) -> None:
         """Append it all to the sagas' history, in order."""
+        rows.save_decisions(self._decisions)
         rows.save_history(self._history)

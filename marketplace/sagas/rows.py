@@ -294,6 +294,30 @@ def save_history(rows: Sequence[tuple[Any, ...]]) -> None:
     bulk.insert(SagaHistory, _HISTORY, rows)
 
 
+def save_decisions(rows: Sequence[tuple[Any, ...]]) -> None:
+    """Append what was decided about sagas: like `save_history`, with who and why at the end of each row."""
+    bulk.insert(SagaHistory, (*_HISTORY, "actor", "reason"), rows)
+
+
+_REDRIVES = f"""
+    SELECT one.id, one.attention, (
+        SELECT count(*) FROM {SagaHistory._meta.db_table} AS mine
+        WHERE mine.saga_id = one.id AND mine.actor = %(actor)s AND mine.step = one.current_step
+          AND mine.direction = CASE WHEN one.undoing THEN 'compensating' ELSE 'forward' END
+          AND mine.id > COALESCE((
+              SELECT max(decided.id) FROM {SagaHistory._meta.db_table} AS decided
+              WHERE decided.saga_id = one.id AND decided.actor NOT IN ('', %(actor)s)), 0))
+    FROM {_TABLE} AS one WHERE one.id = ANY(%(ids)s)
+"""  # noqa: S608
+
+
+def redrives(parked: Sequence[Run], *, actor: str) -> dict[UUID, tuple[str, int]]:
+    """Why each of `parked` is parked, and how often `actor` has let it try again since a person last decided."""
+    with connection.cursor() as cursor:
+        cursor.execute(_REDRIVES, {"actor": actor, "ids": [run.ticket.id for run in parked]})
+        return {saga_id: (attention, driven) for saga_id, attention, driven in cursor.fetchall()}
+
+
 def save_signals(runs: Sequence[Run], *, now: datetime) -> None:
     """Mark the signals that were dealt with, and count down what is pending."""
     for run in runs:

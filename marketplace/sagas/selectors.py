@@ -8,8 +8,10 @@ from uuid import UUID
 from django.db import connection
 
 from marketplace.kernel.clock import database_now
+from marketplace.sagas.definition import find
 from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import TERMINAL, Direction, SagaInstance, Status
+from marketplace.sagas.standing import undos_done, undos_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,42 @@ def _going_on(row: SagaInstance) -> list[Entry]:
     status = "STARTED" if row.in_flight else "WAITING"
     direction = Direction.COMPENSATING if row.undoing else Direction.FORWARD
     return [Entry(row.current_step, direction, status, max(row.attempt, 1), "", row.step_started_at, None)]
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What of a saga is done and what remains, in the order of doing; of one that is being undone, of undoing.
+
+    `doubtful` is the step that was tried and may have happened. `redrive_at` is when a parked saga is tried again by
+    itself, if it is.
+    """
+
+    undoing: bool
+    done: tuple[str, ...]
+    remaining: tuple[str, ...]
+    doubtful: str = ""
+    redrive_at: datetime | None = None
+
+
+def remains(saga_id: UUID) -> Remains:
+    """Return what is done of one saga and what remains; raises `NoSuchSaga`.
+
+    Where its definition is gone, nobody can say which steps have an undo: then all it has come past remain.
+    """
+    row = SagaInstance.objects.filter(pk=saga_id).first()
+    if row is None:
+        raise NoSuchSaga
+    redrive_at = row.due_at if row.status == Status.NEEDS_ATTENTION else None
+    if not row.undoing:
+        over = row.status in TERMINAL
+        done, left = tuple(row.steps[: row.position]), tuple(row.steps[row.position :])
+        return Remains(False, done, left, row.current_step if row.attempt and not over else "", redrive_at)
+    definition = find(row.name, row.version)
+    if definition is None:
+        return Remains(True, (), tuple(reversed(row.steps[: row.position + 1])), redrive_at=redrive_at)
+    undone = tuple(undos_done(definition, row.position, row.undone))
+    left = tuple(undos_left(definition, row.position))
+    return Remains(True, undone, left, row.current_step if row.attempt else "", redrive_at)
 
 
 def statuses(subject_ids: Sequence[UUID], *, name: str) -> dict[UUID, str]:

@@ -3,6 +3,7 @@
 from typing import cast
 
 from marketplace.sagas.definition import Node, Saga
+from marketplace.sagas.models import Status
 from marketplace.sagas.rows import Run
 
 CLOSING = -1  # the position of a saga whose steps are all undone
@@ -44,8 +45,28 @@ def lacks(run: Run) -> str:
     return f"{run.name!r} version {run.version} has no step {run.current_step!r} here as its step {run.position + 1}"
 
 
+def undos_left(saga: type[Saga], position: int) -> list[str]:
+    """The steps that are still to be undone by a saga that has come back to `position`, in that order."""
+    return [step.name for step in reversed(saga.steps[: position + 1]) if getattr(step, "undo", None) is not None]
+
+
+def undos_done(saga: type[Saga], position: int, undone: int) -> list[str]:
+    """The `undone` steps that were undone by a saga that has come back to `position`, in that order."""
+    behind = [step.name for step in saga.steps[position + 1 :] if getattr(step, "undo", None) is not None]
+    return behind[:undone][::-1]
+
+
 def remains(run: Run, node: Node, why: str) -> str:
     """What a person needs to know of a compensation that can't go on."""
-    steps = saga_of(run).steps[: run.position + 1]
-    left = [step.name for step in reversed(steps) if getattr(step, "undo", None) is not None]
-    return f"Undoing {node.name} did not succeed: {why} Still to be undone: {', '.join(left)}."
+    saga = saga_of(run)
+    done = undos_done(saga, run.position, run.undone)
+    left = (
+        f"Undoing {node.name} did not succeed: {why} Still to be undone: {', '.join(undos_left(saga, run.position))}."
+    )
+    return f"{left} Undone already: {', '.join(done)}." if done else left
+
+
+def status_on_the_way(run: Run) -> Status:
+    """The status of a saga that was parked and goes on from where it stands."""
+    begun = run.undoing and (run.position != CLOSING or run.undone)
+    return Status.COMPENSATING if begun else Status.IN_PROGRESS

@@ -13,7 +13,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.utils.functional import cached_property
 
-from marketplace.sagas import rows, stops
+from marketplace.sagas import redrive, rows, stops
 from marketplace.sagas.course import Course
 from marketplace.sagas.definition import Call, Node, Probing, Saga, Step, Wait, Workspace
 from marketplace.sagas.models import Result, Status
@@ -62,6 +62,10 @@ class Pass(Course):
         """Move sagas that were due on to where they can't go further now."""
         self._limit.set(settings.SAGA_STEP_TIMEOUT_SECONDS)
         known = self._take(runs)
+        parked = [run for run in known if run.status == Status.NEEDS_ATTENTION]
+        if parked:
+            going_on = redrive.begin(parked, self._journal, now=self.now)
+            known = [run for run in known if run not in parked or run in going_on]
         for run in known:
             if run.status == Status.STARTED:
                 run.status = Status.IN_PROGRESS

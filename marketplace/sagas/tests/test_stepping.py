@@ -231,7 +231,10 @@ def test_an_undo_that_is_refused_parks_with_what_remains() -> None:
     drive()
     row = saga(trip)
     assert row.status == Status.NEEDS_ATTENTION
-    assert row.attention == "Undoing hotel did not succeed: Non-refundable. Still to be undone: hotel, seat."
+    assert (
+        row.attention
+        == "Undoing hotel did not succeed: Non-refundable. Still to be undone: hotel, seat. Undone already: card."
+    )
     assert row.due_at is None
     assert events(trip) == ["COMPENSATING", "NEEDS_ATTENTION"]
     assert effects(trip) == ["seat"]  # neither given back nor closed
