@@ -16,6 +16,7 @@ from marketplace.kernel import bulk
 from marketplace.kernel.errors import Refusal
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.money import format_minor
+from marketplace.kernel.pipeline import pipelined
 from marketplace.outbox.services import append
 from marketplace.sagas import services as sagas
 from orders import events, selectors
@@ -187,16 +188,15 @@ def _write(placed: Sequence[_Placed], *, now: datetime) -> None:
     rows = [one.row for one in placed]
     for row, number in zip(rows, _numbers(len(rows)), strict=True):
         row.number = number
-    bulk.insert(Order, _ORDER, [[getattr(row, name) for name in _ORDER] for row in rows])
     lines = [[getattr(line, name) for name in _LINE] for one in placed for line in one.lines]
-    bulk.insert(OrderLine, ("order", *_LINE[1:]), lines)
     entries = [(row.id, "", Status.CREATED, row.user_id or "guest", "Order placed.", now) for row in rows]
-    bulk.insert(TimelineEntry, ("order", "from_status", "to_status", "who", "why", "at"), entries)
-    sagas.start(PlaceOrder, [sagas.Start(id=row.saga_id, subject_id=row.id) for row in rows], now=now)
-    told = [
-        events.about(row, kind, {}, saga_id=row.saga_id) for row in rows for kind in ("ORDER_CREATED", "SAGA_STARTED")
-    ]
-    append(told, now=now)
+    told = [events.about(row, kind, {}, saga_id=row.saga_id) for row in rows for kind in _FIRST_EVENTS]
+    with pipelined():
+        bulk.insert(Order, _ORDER, [[getattr(row, name) for name in _ORDER] for row in rows])
+        bulk.insert(OrderLine, ("order", *_LINE[1:]), lines)
+        bulk.insert(TimelineEntry, ("order", "from_status", "to_status", "who", "why", "at"), entries)
+        sagas.start(PlaceOrder, [sagas.Start(id=row.saga_id, subject_id=row.id) for row in rows], now=now)
+        append(told, now=now)
 
 
 def _numbers(count: int) -> list[str]:
