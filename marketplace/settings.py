@@ -47,6 +47,13 @@ SAGA_BATCH_SIZE: int = env.int("SAGA_BATCH_SIZE", 200, validate=validate.Range(m
 SAGA_CALL_CONCURRENCY: int = env.int("SAGA_CALL_CONCURRENCY", 32, validate=validate.Range(min=1, max=1000))
 SAGA_LEASE_SECONDS: float = env.float("SAGA_LEASE_SECONDS", 15.0, validate=validate.Range(min=1))
 SAGA_WORKER_SLOTS: int = env.int("SAGA_WORKER_SLOTS", 2, validate=validate.Range(min=1, max=1000))
+SAGA_BREAKER_FAILURES: int = env.int("SAGA_BREAKER_FAILURES", 5, validate=validate.Range(min=1, max=10_000))
+SAGA_BREAKER_WINDOW_SECONDS: float = env.float("SAGA_BREAKER_WINDOW_SECONDS", 60.0, validate=validate.Range(min=1))
+SAGA_BREAKER_PAUSE_SECONDS: float = env.float("SAGA_BREAKER_PAUSE_SECONDS", 5.0, validate=validate.Range(min=0.1))
+SAGA_BREAKER_LONGEST_SECONDS: float = env.float(
+    "SAGA_BREAKER_LONGEST_SECONDS", 60.0, validate=validate.Range(min=0.1, max=86_400)
+)
+SAGA_RESUME_RATE: float = env.float("SAGA_RESUME_RATE", 50.0, validate=validate.Range(min=0.01, max=100_000))
 
 # --- payments ---------------------------------------------------------------------------------------------------------
 PAYMENT_GATEWAYS = {  # name: the module whose `from_settings()` makes it
@@ -108,6 +115,8 @@ try:
     env.seal()
     _check_gateway()
     _check_address("DATABASE_URL", DATABASE_URL, "postgresql", "postgres")
+    if SAGA_BREAKER_LONGEST_SECONDS < SAGA_BREAKER_PAUSE_SECONDS:
+        raise ValueError("SAGA_BREAKER_LONGEST_SECONDS must not be less than SAGA_BREAKER_PAUSE_SECONDS")
     _check_address("REDIS_URL", REDIS_URL, "redis", "rediss", "unix")
     # A connection is kept for ten minutes: making one costs more than most of what is done with it.
     database = dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)

@@ -10,6 +10,7 @@ from typing import Final
 
 from inventory.selectors import HoldView
 from marketplace.operations.wording import money, span, step, took, units
+from marketplace.sagas import standby
 from marketplace.sagas.models import TERMINAL, SagaInstance, Status
 from payments.models import Payment
 
@@ -46,6 +47,12 @@ def of_saga(saga: SagaInstance | None, *, last_message: str, now: datetime) -> D
         )
     if saga.status in TERMINAL:
         return _ended(saga)
+    return _under_way(saga, last_message, now)
+
+
+def _under_way(saga: SagaInstance, last_message: str, now: datetime) -> Diagnosis:
+    if saga.standby:
+        return _standing_by(saga, now)
     if saga.in_flight:
         return _in_flight(saga, now)
     if saga.wait_until is not None:
@@ -83,6 +90,19 @@ def _in_flight(saga: SagaInstance, now: datetime) -> Diagnosis:
             f"The next free worker of queue “{saga.queue}” asks again, with the same key.",
         )
     return Diagnosis("info", headline, next="Its answer is written down as soon as it is there.")
+
+
+def _standing_by(saga: SagaInstance, now: datetime) -> Diagnosis:
+    since = f", for {span(now - saga.standby_since)}" if saga.standby_since else ""
+    breaker = saga.standby.startswith("circuit:")
+    return Diagnosis(
+        "warning",
+        f"Stands by before {_doing(saga)}{since}.",
+        standby.in_words(saga.standby),
+        "It goes on by itself once somebody answers there; until then it spends no attempts."
+        if breaker
+        else "It goes on once the pause is ended; nothing of it is lost.",
+    )
 
 
 def _waiting(saga: SagaInstance, now: datetime) -> Diagnosis:

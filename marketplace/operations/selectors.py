@@ -33,7 +33,8 @@ UNFINISHED: Final = ~Q(status__in=sorted(TERMINAL))
 def stuck() -> Q:
     """Sagas that a person should look at: parked ones that nobody has acknowledged, and those that are late.
 
-    Late is past their time, and waiting for nobody.
+    Late is past their time, and waiting for nobody. Who stands by for a breaker or a pause is not late: what it waits
+    for is told on its own.
 
     Their time is SAGA_TIMEOUT_SECONDS (5 minutes), not counting what was spent waiting for a buyer.
     """
@@ -41,7 +42,7 @@ def stuck() -> Q:
     out_of_time = Q(LessThan(Coalesce(F("deadline_at"), F("started_at") + allowed), Now()))
     waits = Q(wait_until__gte=Now())
     parked = Q(status=Status.NEEDS_ATTENTION, acknowledged_at__isnull=True)
-    moving = UNFINISHED & ~Q(status=Status.NEEDS_ATTENTION)
+    moving = UNFINISHED & ~Q(status=Status.NEEDS_ATTENTION) & Q(standby="")
     return parked | (moving & out_of_time & ~waits)
 
 
@@ -179,10 +180,10 @@ WITH newest AS MATERIALIZED (
     WHERE started_at >= statement_timestamp() - %s ORDER BY started_at DESC LIMIT %s)
 SELECT h.step, h.direction, count(*), count(*) FILTER (WHERE h.status = 'DONE'),
        count(*) FILTER (WHERE h.status = 'REFUSED'),
-       count(*) FILTER (WHERE h.status IN ('RETRY', 'UNKNOWN', 'PARKED')),
+       count(*) FILTER (WHERE h.status IN ('RETRY', 'UNKNOWN', 'UNAVAILABLE', 'PARKED')),
        avg(h.duration_ms)::float8, percentile_cont(0.95) WITHIN GROUP (ORDER BY h.duration_ms)::float8
 FROM newest JOIN sagas_sagahistory AS h ON h.saga_id = newest.id
-WHERE h.actor = ''
+WHERE h.actor = '' AND h.status <> 'STANDBY'
 GROUP BY h.step, h.direction ORDER BY h.step
 """
 

@@ -33,6 +33,9 @@ COLOUR_OF_RESULT: Final[Mapping[str, str]] = {
     "REFUSED": "danger",
     "RETRY": "warning",
     "UNKNOWN": "warning",
+    "UNAVAILABLE": "warning",
+    "STANDBY": "default",
+    "STANDING_BY": "warning",
     "PENDING": "info",  # a gateway that decides later
     "PARKED": "danger",
     "EXPIRED": "default",

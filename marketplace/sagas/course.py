@@ -3,16 +3,17 @@
 from datetime import datetime, timedelta
 from typing import cast
 
-from marketplace.sagas import stops
+from marketplace.sagas import standby, stops
 from marketplace.sagas.definition import Call, Node, RetryPolicy, Step, Wait, Workspace
 from marketplace.sagas.journal import Journal
 from marketplace.sagas.models import Result, Status
-from marketplace.sagas.outcomes import Done, Outcome, Parked, Refused, Retry, Unknown
+from marketplace.sagas.outcomes import Done, Outcome, Parked, Refused, Retry, Unavailable, Unknown
 from marketplace.sagas.rows import Run
 from marketplace.sagas.standing import CLOSING, node_of, past_pivot, remains, saga_of, what_is_left
 from marketplace.sagas.ticket import Cause
 
 LOST_WORKERS = 10  # attempts that died with their worker are made again this often beyond the policy
+SHORTEST = timedelta(seconds=1)  # between two knocks at a door where nobody is
 
 
 class Course:
@@ -22,12 +23,13 @@ class Course:
         self.now = now
         self._journal = Journal(now)
         self._workspaces: dict[type[Workspace], Workspace] = {}
+        self._standing: list[Run] = []  # who has begun to stand by here, or ceased to
 
     def _place(self, run: Run) -> None:
         """Take up `run` where it stands now."""
         raise NotImplementedError
 
-    def _apply(self, run: Run, node: Node, outcome: Outcome, *, started_at: datetime | None) -> None:
+    def _apply(self, run: Run, node: Node, outcome: Outcome, *, started_at: datetime | None, circuit: str = "") -> None:
         match outcome:
             case Done(data, message):
                 self._journal.note(run, node.name, Result.DONE, message, started_at=started_at)
@@ -52,6 +54,9 @@ class Course:
                 result = Result.UNKNOWN if isinstance(outcome, Unknown) else Result.RETRY
                 self._journal.note(run, node.name, result, why, started_at=started_at)
                 self._again(run, cast(Step | Call, node), why, after=getattr(outcome, "after", None))
+            case Unavailable(why):
+                self._journal.note(run, node.name, Result.UNAVAILABLE, why, started_at=started_at)
+                self._unavailable(run, cast(Step | Call, node), why, circuit)
             case unforeseen:
                 raise TypeError(f"{node.name} answered {unforeseen!r}, which is no outcome")
 
@@ -99,7 +104,7 @@ class Course:
             return
         policy: RetryPolicy = node.undo_retry if run.undoing else node.retry
         tried = run.attempt - run.forgiven
-        pause = policy.pause(tried) if after is None else after
+        pause = policy.pause(max(tried, 1)) if after is None else after
         if tried < policy.most and not self._overdue(run, after=pause):
             run.due_at = self.now + pause
             run.step_started_at = None
@@ -121,11 +126,12 @@ class Course:
     def _overdue(self, run: Run, *, after: timedelta = timedelta()) -> bool:
         """Whether the saga's whole time will be up when `run` makes an attempt at its step `after` from now.
 
-        The way back takes the time it needs, and a wait has a deadline of its own.
+        The way back takes the time it needs, a wait has a deadline of its own, and standing by does not count.
         """
         if run.undoing or run.deadline_at is None or isinstance(node_of(run), Wait):
             return False
-        return self.now + after > run.deadline_at
+        stood_by = self.now - run.standby_since if run.standby_since is not None else timedelta()
+        return self.now + after > run.deadline_at + stood_by
 
     def _out_of_time(self, run: Run) -> None:
         """The saga's whole time is up, and another attempt was to begin: it does not, and the step's policy decides."""
@@ -133,6 +139,37 @@ class Course:
         why = f"The saga's time was up before {node.name} could be {'tried again' if run.attempt else 'begun'}."
         self._journal.note(run, node.name, Result.EXPIRED, why, started_at=run.step_started_at)
         self._spent(run, node, why, attention=why)
+
+    def _unavailable(self, run: Run, node: Step | Call, why: str, circuit: str) -> None:
+        """Nobody was there: stand by for the breaker; without one, go on until the deadline, or the undo's attempts."""
+        if circuit or not run.undoing:
+            run.forgiven += 1
+        if not circuit or stops.may_stop(run):
+            self._again(run, node, why, after=None)
+            return
+        policy: RetryPolicy = node.undo_retry if run.undoing else node.retry
+        self._stand_by(run, standby.circuit(circuit), for_now=max(policy.pause(1), SHORTEST))
+        run.step_started_at = None
+
+    def _stand_by(self, run: Run, reason: str, *, for_now: timedelta) -> None:
+        """Wait for the way to be opened, and look again after `for_now` at the latest. Spends no attempt."""
+        if run.standby_since is None:
+            run.standby_since = self.now
+        if run.standby != reason:
+            run.standby = reason
+            self._standing.append(run)
+        run.due_at = self.now + for_now
+
+    def _end_standby(self, run: Run) -> None:
+        """Go on, if it stood by; the time it did so does not count towards its deadline."""
+        if run.standby_since is None:
+            return
+        if run.deadline_at is not None and run.wait_until is None:  # the time of a wait does not count as it is
+            run.deadline_at += self.now - run.standby_since
+        why = standby.in_words(run.standby)
+        self._journal.note(run, run.current_step, Result.STANDBY, why, started_at=run.standby_since)
+        run.standby, run.standby_since = "", None
+        self._standing.append(run)
 
     def _lost(self, run: Run) -> None:
         """The worker that made the call is gone, and its answer with it: ask again with the same key."""
@@ -154,6 +191,7 @@ class Course:
 
     def _park(self, run: Run, why: str, *, again: timedelta | None = None) -> None:
         """Leave `run` to a person; it is tried `again` by itself after that time, if any."""
+        self._end_standby(run)
         run.due_at = None if again is None else self.now + again
         run.in_flight = False
         run.attention = what_is_left(run.saga, run.position, why) if run.saga and not run.undoing else why
@@ -165,6 +203,7 @@ class Course:
             self._workspaces[run.saga.workspace].moved(run.ticket, status, now=self.now)
 
     def _reset(self, run: Run) -> None:
+        self._end_standby(run)
         run.attempt = 0
         run.forgiven = 0
         run.due_at = None

@@ -107,6 +107,9 @@ class Remote(Protocol):
     def send(self, request: Any) -> Any:
         """Outside of any transaction, perhaps in a thread: make the call; an exception counts as unknown."""
 
+    # It may also have `circuits(tickets) -> names`: the breaker before each call (`circuits`), for example its gateway.
+    # It is asked only while something is wrong, before `prepare` or after `record`, and may use a query.
+
     def record(self, tickets: Sequence[Ticket], replies: Sequence[Any], *, now: datetime) -> Sequence[Outcome]:
         """In our transaction, after the call: write down what was answered; a reply may be an `Unknown`."""
 
@@ -293,6 +296,14 @@ def find(name: str, version: int) -> type[Saga] | None:
 def stopped_by(signal: str) -> list[tuple[str, int, int]]:
     """Of every definition known here its name and version, and the last position at which that signal stops it."""
     return [(*known, saga.pivot() if signal in saga.stops else -1) for known, saga in _registry.items()]
+
+
+def known() -> dict[str, tuple[Node, ...]]:
+    """The name of every definition known here, with the steps of all its versions, each name once."""
+    found: dict[str, dict[str, Node]] = {}
+    for (name, _), saga in sorted(_registry.items()):
+        found.setdefault(name, {}).update({node.name: node for node in saga.steps})
+    return {name: tuple(steps.values()) for name, steps in found.items()}
 
 
 def check(saga: type[Saga]) -> None:

@@ -1,10 +1,14 @@
 """What the engine refuses.
 
 NotFound
-└── NoSuchSaga              there is no saga of that id
+├── NoSuchSaga              there is no saga of that id
+├── NoSuchCircuit           there is no breaker of that name
+├── NothingToPause          no definition, step or queue here is called so
+└── NotPaused               what shall go on was not paused
 Refusal
 └── ReasonRequired          a person decided without saying who and why
 Conflict
+├── AlreadyPaused           somebody has paused it before
 ├── SagaHasEnded            a signal came for a saga that is over
 ├── NotParked               it waits for no person: somebody else has decided, or nobody ever had to
 │   └── AlreadyAcknowledged     … to leave it as it is
@@ -21,6 +25,30 @@ class NoSuchSaga(NotFound):
     """There is no such saga."""
 
     code = "unknown_saga"
+
+
+class NoSuchCircuit(NotFound):
+    """There is no such breaker."""
+
+    code = "unknown_circuit"
+
+
+class NothingToPause(NotFound):
+    """There is no such definition, step or queue."""
+
+    code = "nothing_to_pause"
+
+
+class NotPaused(NotFound):
+    """It is not paused."""
+
+    code = "not_paused"
+
+
+class AlreadyPaused(Conflict):
+    """It is paused already."""
+
+    code = "already_paused"
 
 
 class ReasonRequired(Refusal):

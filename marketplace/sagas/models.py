@@ -57,6 +57,14 @@ class SagaInstance(models.Model):
     context = models.JSONField(default=dict)
     cause = models.JSONField(null=True)
     attention = models.TextField(blank=True)
+    standby = models.CharField(
+        max_length=140,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="what it waits for to be opened again: circuit:<name> or pause:<what>; it spends no attempts",
+    )
+    standby_since = models.DateTimeField(null=True)
     acknowledged_at = models.DateTimeField(
         null=True, help_text="when a person chose to leave it in NEEDS_ATTENTION, off the alert list"
     )
@@ -78,6 +86,10 @@ class SagaInstance(models.Model):
                 condition=Q(status__in=["COMPLETED", "FAILED", "COMPENSATED", "NEEDS_ATTENTION"])
                 | Q(due_at__isnull=False),
             ),
+            models.CheckConstraint(
+                name="sagas_standby_is_due",  # whoever stands by looks again by itself, should nobody wake it
+                condition=Q(standby="") | Q(due_at__isnull=False, standby_since__isnull=False),
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["queue", "due_at"], name="sagas_claim", condition=Q(due_at__isnull=False)),
@@ -87,6 +99,7 @@ class SagaInstance(models.Model):
                 name="sagas_unfinished",
                 condition=~Q(status__in=["COMPLETED", "FAILED", "COMPENSATED"]),
             ),
+            models.Index(fields=["standby", "standby_since"], name="sagas_standing_by", condition=~Q(standby="")),
         ]
 
     def __str__(self) -> str:
@@ -103,6 +116,8 @@ class Result(models.TextChoices):
     REFUSED = "REFUSED"
     RETRY = "RETRY"
     UNKNOWN = "UNKNOWN"
+    UNAVAILABLE = "UNAVAILABLE"  # nobody was there to be asked: no attempt is spent
+    STANDBY = "STANDBY"  # for so long it stood by, for a breaker or a pause
     PARKED = "PARKED"
     EXPIRED = "EXPIRED"
     STOPPED = "STOPPED"
@@ -121,7 +136,7 @@ class SagaHistory(models.Model):
     saga = models.ForeignKey(SagaInstance, on_delete=models.CASCADE, related_name="history", db_index=False)
     step = models.CharField(max_length=60)
     direction = models.CharField(max_length=12, choices=Direction)
-    status = models.CharField(max_length=10, choices=Result)
+    status = models.CharField(max_length=12, choices=Result)
     attempt = models.PositiveSmallIntegerField()
     message = models.TextField(blank=True)
     error = models.TextField(blank=True, help_text="the traceback of something unforeseen")
@@ -158,3 +173,64 @@ class SagaSignal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} for {self.saga_id}"
+
+
+class Circuit(models.Model):
+    """The breaker before one place outside, such as a gateway: the one truth of all workers. Written by `circuits`.
+
+    A name that has no row is closed and has never failed.
+    """
+
+    class State(models.TextChoices):
+        CLOSED = "CLOSED"  # calls pass
+        OPEN = "OPEN"  # calls stand by, until `probe_at`
+        HALF_OPEN = "HALF_OPEN"  # one call is on its way to find out
+
+    name = models.CharField(primary_key=True, max_length=60)
+    state = models.CharField(max_length=10, choices=State, default=State.CLOSED)
+    failures = models.PositiveIntegerField(default=0, help_text="one after the other, without an answer in between")
+    first_failed_at = models.DateTimeField(null=True)
+    trips = models.PositiveIntegerField(default=0, help_text="how many times in a row it was found still down")
+    opened_at = models.DateTimeField(null=True, help_text="since when calls stand by; kept while it is probed")
+    why = models.TextField(blank=True, help_text="what the last failure said")
+    probe_at = models.DateTimeField(null=True, help_text="from when on one call may try")
+    probe_saga = models.UUIDField(null=True, help_text="whose call that is, by its fencing token")
+    probe_fence = models.BigIntegerField(null=True)
+    probe_until = models.DateTimeField(null=True, help_text="if nothing was heard of it by then, another may try")
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="sagas_circuit_open_is_probed",
+                condition=Q(state="CLOSED")
+                | Q(state="OPEN", opened_at__isnull=False, probe_at__isnull=False)
+                | Q(state="HALF_OPEN", opened_at__isnull=False, probe_saga__isnull=False, probe_until__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.state}"
+
+
+class Pause(models.Model):
+    """Somebody has told a definition, a step of one, or a queue to stand still. Kept when it is over. See `pausing`."""
+
+    id = models.BigAutoField(primary_key=True)
+    what = models.CharField(max_length=130, help_text="<definition>, <definition>/<step>, or queue:<queue>")
+    paused_at = models.DateTimeField()
+    paused_by = models.CharField(max_length=150)
+    reason = models.TextField()
+    resumed_at = models.DateTimeField(null=True)
+    resumed_by = models.CharField(max_length=150, blank=True, db_default="")
+    resumed_because = models.TextField(blank=True, db_default="")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["what"], name="sagas_paused_once_at_a_time", condition=Q(resumed_at__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.what

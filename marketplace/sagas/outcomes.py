@@ -46,6 +46,17 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Nobody was there to be asked, and nothing was sent: it says nothing of this saga, so it spends no attempt.
+
+    An answer of calls only. It counts on the breaker that the call's `circuit` names, and the saga stands by. Where it
+    names none the call is made again until the saga's deadline; an undo, which has none, spends its attempts.
+    """
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     """Only a person can decide: the saga waits in NEEDS_ATTENTION."""
 
@@ -59,7 +70,7 @@ class Ready:
     request: Any = None
 
 
-Outcome = Done | Refused | Retry | Unknown | Parked
+Outcome = Done | Refused | Retry | Unknown | Unavailable | Parked
 Handler = Callable[..., Sequence[Outcome]]
 
 

@@ -34,6 +34,8 @@ class Run:
         "position",
         "queue",
         "saga",
+        "standby",
+        "standby_since",
         "status",
         "step_started_at",
         "stop",
@@ -63,6 +65,8 @@ class Run:
         self.queue: str = row[17]
         self.current_step: str = row[18]
         self.forgiven: int = row[19]
+        self.standby: str = row[20]
+        self.standby_since: datetime | None = row[21]
         self.due_at: datetime | None = None
         self.completed_at: datetime | None = None
         self.attention = ""
@@ -90,7 +94,7 @@ _TABLE = SagaInstance._meta.db_table
 _COLUMNS = (
     "id, name, version, subject_id, status, position, undoing, undone, attempt, fence, in_flight, step_started_at, "
     "wait_until, deadline_at, context, cause, pending_signals, queue, current_step, forgiven, "
-    "clock_timestamp()"
+    "standby, standby_since, clock_timestamp()"
 )
 
 # Whoever claims or holds sagas moves them next, each statement going by keys. The planner may think it less work to
@@ -210,12 +214,15 @@ def read_signals(runs: Sequence[Run]) -> None:
 
 _FIRST_ASKED = f"""
     SELECT saga_id, min(started_at) FROM {SagaHistory._meta.db_table}
-    WHERE saga_id = ANY(%s) AND step = %s AND direction = %s GROUP BY saga_id
+    WHERE saga_id = ANY(%s) AND step = %s AND direction = %s AND status NOT IN ('UNAVAILABLE', 'STANDBY')
+    GROUP BY saga_id
 """  # noqa: S608
 
 
 def first_asked(group: Sequence[Run], step: str) -> dict[UUID, datetime]:
     """When the first attempt at `step` began, of those of `group` that have made one; all go the same direction.
+
+    One that found nobody was none: nothing was sent, so the other side can't have forgotten its key.
 
     The history knows it, and is asked only for calls that are made again; the attempt of a worker that was just found
     to be lost is not in it yet.
@@ -272,6 +279,16 @@ def save(runs: Sequence[Run], *, now: datetime) -> None:
             )
             for run in runs
         ),
+    )
+
+
+def save_standby(runs: Sequence[Run]) -> None:
+    """Write back who stands by and who no longer does; few do, so `save` does without. To be called before it."""
+    bulk.update(
+        SagaInstance,
+        "id",
+        ("standby", "standby_since"),
+        [(run.ticket.id, run.standby, run.standby_since) for run in runs],
     )
 
 

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from marketplace.kernel.clock import database_now
-from marketplace.sagas import rows
+from marketplace.sagas import circuits, rows
 from marketplace.sagas.definition import find
 from marketplace.sagas.models import TERMINAL, Direction, Result, SagaInstance, Status
 from marketplace.sagas.outcomes import Unknown
@@ -199,7 +199,7 @@ class Worker:
 
     def _committed(self, step: Pass, leased_at: float, moved: int) -> None:
         self.moved += moved
-        for queue in step.bells:
+        for queue in step.bells | (circuits.report(step.gate.reports) if step.gate.reports else set()):
             self._on_bell(queue)
         for flight in step.flights:
             flight.run.in_hand = True
@@ -309,7 +309,13 @@ def park(saga_id: UUID, error: BaseException) -> None:
         entry = (saga_id, row.current_step, direction, Result.PARKED, attempt, why, trace, begun, now, took)
         rows.save_history([entry])
         SagaInstance.objects.filter(pk=saga_id).update(
-            status=Status.NEEDS_ATTENTION, attention=attention, due_at=None, in_flight=False, updated_at=now
+            status=Status.NEEDS_ATTENTION,
+            attention=attention,
+            due_at=None,
+            in_flight=False,
+            standby="",
+            standby_since=None,
+            updated_at=now,
         )
         _tell(row, now=now)
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import connection
 
 from marketplace.kernel.clock import database_now
+from marketplace.sagas import standby
 from marketplace.sagas.definition import find
 from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import TERMINAL, Direction, SagaInstance, Status
@@ -18,7 +19,7 @@ from marketplace.sagas.standing import undos_done, undos_left
 class Entry:
     """One attempt at a step, or a person's decision there: then `actor` is who and `reason` why (not for customers).
 
-    `status` is a `Result`, or `STARTED` / `WAITING` for what is going on now.
+    `status` is a `Result`, or `STARTED` / `WAITING` / `STANDING_BY` for what is going on now.
     """
 
     step: str
@@ -75,7 +76,11 @@ def story(saga_id: UUID) -> Story:
 
 
 def _going_on(row: SagaInstance) -> list[Entry]:
-    """A call in flight or a wait has no row of history before it ends; the saga's own row tells of it."""
+    """A call in flight, a wait or a standby has no row of history before it ends; the saga's own row tells of it."""
+    if row.standby and row.standby_since is not None:
+        direction = Direction.COMPENSATING if row.undoing else Direction.FORWARD
+        why = standby.in_words(row.standby)
+        return [Entry(row.current_step, direction, "STANDING_BY", max(row.attempt, 1), why, row.standby_since, None)]
     if row.step_started_at is None or not (row.in_flight or row.wait_until) or row.status == Status.NEEDS_ATTENTION:
         return []
     status = "STARTED" if row.in_flight else "WAITING"

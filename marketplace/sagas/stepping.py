@@ -13,9 +13,10 @@ from typing import Any, cast
 from django.conf import settings
 from django.utils.functional import cached_property
 
-from marketplace.sagas import redrive, rows, stops
+from marketplace.sagas import redrive, rows, standby, stops
 from marketplace.sagas.course import Course
 from marketplace.sagas.definition import Call, Node, Probing, Saga, Step, Wait, Workspace
+from marketplace.sagas.gate import Gate, remote_of
 from marketplace.sagas.models import Result, Status
 from marketplace.sagas.outcomes import Done, Outcome, Ready, Retry, Unknown
 from marketplace.sagas.rows import Run
@@ -37,7 +38,7 @@ class Flight:
 
     def send(self) -> Any:
         """Make the call. Outside of any transaction, in any thread."""
-        remote = self.call.undo if self.run.undoing and self.call.undo else self.call.do
+        remote = remote_of(self.run, self.call)
         return cast(Probing, remote).probe(self.request) if self.probing else remote.send(self.request)
 
 
@@ -51,6 +52,7 @@ class Pass(Course):
         self.overran = overran
         self.flights: list[Flight] = []
         self.bells: set[str] = set()  # queues of other workers that now have something due
+        self.gate = Gate()
         self._queues = queues
         self._runs: list[Run] = []
         self._order: dict[Any, int] = {}
@@ -93,11 +95,13 @@ class Pass(Course):
         for group in groups.values():
             node = cast(Call, node_of(group[0]))
             tickets = self._tickets(group, node, attempts_before=1)
-            remote = node.undo if group[0].undoing and node.undo else node.do
+            remote = remote_of(group[0], node)
             outcomes = remote.record(tickets, [replies[ticket.id] for ticket in tickets], now=self.now)
-            for run, outcome in self._pair(group, outcomes):
+            paired = self._pair(group, outcomes)
+            circuits = self.gate.heard(group, node, tickets, outcomes)
+            for (run, outcome), circuit in zip(paired, circuits, strict=True):
                 run.in_flight = False
-                self._apply(run, node, cast(Outcome, outcome), started_at=run.step_started_at)
+                self._apply(run, node, cast(Outcome, outcome), started_at=run.step_started_at, circuit=circuit)
         self._advance()
 
     def write(self) -> None:
@@ -106,6 +110,8 @@ class Pass(Course):
             workspace.close(now=self.now)
         late = [answer for run in self._runs if run.inbox for answer in stops.answer(run)]
         self._journal.write()
+        self.gate.write({flight.run.ticket.id for flight in self.flights})
+        rows.save_standby(self._standing)
         rows.save_signals(self._runs, now=self.now)
         rows.save(self._runs, now=self.now)
         for rule, signal in late:  # last, so that it finds everything as it is from now on
@@ -160,17 +166,31 @@ class Pass(Course):
             key = min(self._frontier, key=lambda k: (k[0], -k[1] if k[0] else k[1], k[2].name))
             group = sorted(self._frontier.pop(key), key=lambda run: self._order[run.ticket.id])
             undoing, position, saga = key
-            if position == CLOSING:
-                self._close(group, saga)
+            node = saga.steps[position] if position != CLOSING else None
+            group = self._let_through(group, saga, node)
+            if not group:
                 continue
-            node = saga.steps[position]
-            if isinstance(node, Wait):
+            if node is None:
+                self._close(group, saga)
+            elif isinstance(node, Wait):
                 self._wait(group, node)
             elif isinstance(node, Call):
                 self._call(group, node)
             else:
                 handler = node.undo if undoing and node.undo else node.do
                 self._handle(group, node, handler)
+
+    def _let_through(self, group: list[Run], saga: type[Saga], node: Node | None) -> list[Run]:
+        """Those of `group` whose way is open; the others stand by."""
+        barred = self.gate.barred(group, saga, node, lambda: self._tickets(group, node) if node else ())
+        through = []
+        for run, reason in zip(group, barred or [""] * len(group), strict=True):
+            if reason:
+                self._stand_by(run, reason, for_now=standby.recheck())
+            else:
+                self._end_standby(run)
+                through.append(run)
+        return through
 
     # --- the kinds of step --------------------------------------------------------------------------------------------
 
@@ -190,7 +210,7 @@ class Pass(Course):
             self._out_of_time(run)
         if not group:
             return
-        remote = node.undo if group[0].undoing and node.undo else node.do
+        remote = remote_of(group[0], node)
         started_at = self._journal.clock()
         first_asked = rows.first_asked(group, node.name) if node.key_window is not None else {}
         answers = remote.prepare(self._tickets(group, node), now=self.now)

@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from marketplace.sagas import doorbell, selectors
+from marketplace.sagas import doorbell, selectors, standby
 
 
 def served_queues(task: "Task[Any, Any]") -> list[str]:
@@ -20,7 +20,8 @@ def step(self: "Task[Any, Any]", queue: str, slot: int = 0) -> int:
 
 @shared_task(name="marketplace.sagas.tasks.sweep", ignore_result=True)
 def sweep() -> int:
-    """Ring for every queue in which something is due: timers, retries, dead workers' leases, lost messages."""
+    """Ring for every queue in which something is due: timers, retries, probes, dead workers' leases, lost messages."""
+    standby.send_probes()
     queues = selectors.queues_with_due_sagas()
     for queue in queues:
         doorbell.ring_anyway(queue)

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from inventory import services as inventory
 from marketplace.kernel.money import format_minor
-from marketplace.sagas.outcomes import Done, Outcome, Parked, Ready, Refused, Retry, Unknown
+from marketplace.sagas.outcomes import Done, Outcome, Parked, Ready, Refused, Retry, Unavailable, Unknown
 from marketplace.sagas.ticket import Ticket
 from orders.desk import OpenOrder
 from payments import services as payments
@@ -88,7 +88,15 @@ class _Operation(ABC):
         if reply.outcome is Verdict.REFUSED:
             return self.refused(ticket.subject, reply, view)
         why = reply.message or reply.code or "The gateway did not answer."
+        if reply.unavailable:
+            return Unavailable(why)
         return Retry(why) if reply.nothing_happened else Unknown(why)
+
+    def circuits(self, tickets: Sequence[Ticket]) -> Sequence[str]:
+        """The breaker before each call: that of the payment's gateway."""
+        views = payments_of([ticket.subject_id for ticket in tickets])
+        found = [views.get(ticket.subject_id) for ticket in tickets]
+        return [view.gateway if view else settings.PAYMENT_GATEWAY for view in found]
 
     @abstractmethod
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from marketplace.kernel.errors import Refusal, Unavailable
 
@@ -61,6 +61,10 @@ class GatewayUnavailable(Unavailable):
     code = "gateway_unavailable"
 
 
+# Codes of every gateway: nobody is there; or somebody is, and does not let us in, until somebody sees to our key.
+TAKES_NO_CALLS: Final = frozenset({"gateway_unreachable", "unauthorized"})
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A gateway's answer to one call.
@@ -82,6 +86,11 @@ class Reply:
     nothing_happened: bool = False
     amount_minor: int | None = None
     action_url: str = ""
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether nobody took this call, and would take no other now, whatever it were about; nothing was sent."""
+        return self.nothing_happened and self.code in TAKES_NO_CALLS
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,17 +150,17 @@ def test_when_every_payment_fails_every_order_fails_and_the_stock_is_what_it_was
     assert shop.levels("laptop") == (5, 0)
 
 
-def test_a_gateway_that_is_down_takes_the_order_with_it_only_after_its_retries(shop):
-    """The undo of an authorization needs the gateway too: nobody may guess that nothing was taken."""
+def test_a_gateway_that_is_down_fails_no_order(shop):
+    """It stands by: nobody may guess that no money was taken. More in test_gateway_down."""
     shop.stocked("laptop", 1)
     shop.gateway.kill()
     order = shop.order("laptop")
     shop.work()
 
-    assert shop.saga_status(order) == "NEEDS_ATTENTION"
+    assert shop.saga_status(order) == "IN_PROGRESS"
     assert shop.now(order).status == "PAYMENT_PENDING"
     assert shop.levels("laptop") == (0, 1)  # held until it is known what became of the money
-    assert "authorize_payment" in SagaInstance.objects.get(pk=order.saga_id).attention
+    assert SagaInstance.objects.get(pk=order.saga_id).standby == "circuit:sandbox"
 
 
 def test_reserving_first_and_paying_later(shop):

@@ -35,5 +35,11 @@ def test_took(milliseconds, said):
 def test_every_status_has_a_colour():
     assert set(wording.COLOUR_OF_ORDER) == set(OrderStatus.values)
     assert set(wording.COLOUR_OF_SAGA) == set(SagaStatus.values)
-    assert set(wording.COLOUR_OF_RESULT) == {*Result.values, *AttemptOutcome.values, "STARTED", "WAITING"}
+    assert set(wording.COLOUR_OF_RESULT) == {
+        *Result.values,
+        *AttemptOutcome.values,
+        "STARTED",
+        "WAITING",
+        "STANDING_BY",
+    }
     assert set(wording.COLOUR_OF_PAYMENT) == {*PaymentStatus.values, *RefundStatus.values}

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from marketplace.storefront.presentation.money import MoneyStory, money_story, price
-from marketplace.storefront.presentation.progress import Line, Stage, receipt, tracker, tried_before
+from marketplace.storefront.presentation.progress import Line, Stage, receipt, stands_by, tracker, tried_before
 from marketplace.storefront.presentation.sentences import Ending, ending
 from marketplace.storefront.presentation.steps import now_doing
 from orders.selectors import ItemView, OrderView, SagaStory
@@ -31,6 +31,10 @@ _STATUS_WORDS: Final[Mapping[str, str]] = {
     "FAILED": "Didn’t work out",
     "CANCELLED": "Cancelled",
 }
+_STANDS_BY: Final = (
+    "We can’t go on just now. Nothing is lost: it goes on by itself as soon as possible. You don’t have to do "
+    "anything, and you will not be charged twice."
+)
 _UNDER_WAY: Final[Mapping[str, tuple[str, str]]] = {
     "CREATED": ("Your order is in", "We are checking the shelf and putting your things aside."),
     "RESERVED": ("Set aside for you", "Nobody else can buy them now. Your bank is next."),
@@ -201,11 +205,17 @@ def _words(order: OrderView, story: SagaStory, *, awaits_payment: bool) -> tuple
         )
     if order.status in STANDS:
         return _words_of_standing(order, story)
+    if awaits_payment:
+        return "calm", "Set aside for you", "Nobody else can buy these now. Pay when you are ready."
+    return _words_under_way(order, story)
+
+
+def _words_under_way(order: OrderView, story: SagaStory) -> tuple[str, str, str]:
+    if stands_by(story):
+        return "calm", "Your order is waiting its turn", _STANDS_BY
     if story.status == "COMPENSATING":
         doing = now_doing(story.current_step, undoing=True, again=False)
         return "busy", "This isn’t going to work, so we are undoing it", doing
-    if awaits_payment:
-        return "calm", "Set aside for you", "Nobody else can buy these now. Pay when you are ready."
     headline, what = _UNDER_WAY.get(order.status, ("Your order is in", "We are working on it."))
     if tried_before(story) and order.status in {"PAYMENT_PENDING", "PAID"}:
         what = "Your bank gave no clear answer yet. We are asking again; you will not be charged twice."

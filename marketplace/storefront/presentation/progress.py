@@ -27,7 +27,9 @@ _SAID: Final = {
     "undone": "undone",
     "parked": "a person is looking at it",
 }
-LIVE: Final = frozenset({"STARTED", "WAITING"})  # of the history's last line: what is going on at this moment
+LIVE: Final = frozenset(
+    {"STARTED", "WAITING", "STANDING_BY"}
+)  # of the history's last line: what is going on at this moment
 _MARKS: Final = {"DONE": "done", "REFUSED": "refused", "EXPIRED": "refused", "STOPPED": "refused", "PARKED": "parked"}
 
 
@@ -125,7 +127,12 @@ def _line(entry: Entry) -> Line:
 def tried_before(story: SagaStory) -> bool:
     """Whether the step that the saga is at has been attempted already, and comes again."""
     here = (e for e in story.history if e.step == story.current_step and e.direction == "forward")
-    return any(entry.status not in LIVE for entry in here)
+    return any(entry.status not in {*LIVE, "STANDBY", "UNAVAILABLE"} for entry in here)
+
+
+def stands_by(story: SagaStory) -> bool:
+    """Whether it waits, through no fault of its own, until somebody can be reached."""
+    return bool(story.history) and story.history[-1].status == "STANDING_BY"
 
 
 def receipt(story: SagaStory, *, finished: bool, awaits_payment: bool) -> tuple[Line, ...]:
@@ -139,6 +146,9 @@ def receipt(story: SagaStory, *, finished: bool, awaits_payment: bool) -> tuple[
         now = Line(story.current_step, direction, "PARKED", 0, "parked", "A person is looking at this", "", None)
     elif awaits_payment:
         now = Line(story.current_step, direction, "WAITING", 0, "paused", "Waiting for you to pay", "", None)
+    elif stands_by(story):
+        text = "We can’t go on just now; we will, by ourselves"
+        now = Line(story.current_step, direction, "STANDING_BY", 0, "paused", text, "", None)
     else:
         # When the wait for the buyer is over but not yet left, the bank is what comes next.
         step = "authorize_payment" if story.current_step == "payment_request" and not undoing else story.current_step

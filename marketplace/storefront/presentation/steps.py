@@ -120,5 +120,7 @@ def has_been(step: str, *, status: str, undoing: bool) -> str:
         "RETRIED": "We try once more",
         "IGNORED": "A person has looked at it",
         "PARKED": "Stopped here: a person is looking at it",
+        "STANDBY": "Waited until we could go on",
+        "UNAVAILABLE": "We couldn’t reach them; nothing was sent",
     }
     return sentences.get(status) or words.again or f"{_name(step)}: that didn’t work yet"

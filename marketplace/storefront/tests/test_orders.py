@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 
 from marketplace.accounts.models import User
+from marketplace.sagas import runner
 from marketplace.sagas.models import SagaInstance
 from marketplace.storefront.tests.pages import Page, look, press_buy_now
 from orders.models import Order
@@ -164,14 +165,24 @@ class TestCancel:
         address = press_buy_now(buyer, "laptop-1").headers["Location"]
         shop.work()
         buyer.post(f"{address}/cancel")
-        shop.gateway.kill()
-        shop.work()
+        runner.park(SagaInstance.objects.get(name="reverse_order").id, ZeroDivisionError("a bug"))
 
         page = look(buyer, address)
         assert page.text("order-headline") == "A person is looking at this"
         assert page.text("money") == "The €10.00 you paid is on its way back to your card."
         assert page.all("stage")[1]["data-state"] == "parked"
         assert not page.all("cancel-order")
+
+    def test_while_the_bank_can_not_be_reached(self, shop, buyer):
+        shop.stocked("laptop-1", 5)
+        shop.gateway.kill()
+        address = press_buy_now(buyer, "laptop-1").headers["Location"]
+        shop.work()
+
+        page = look(buyer, address)
+        assert page.text("order-headline") == "Your order is waiting its turn"
+        assert "We can’t go on just now; we will, by ourselves" in page.html
+        assert page.all("cancel-order")
 
     def test_what_has_failed_can_not_be_cancelled(self, shop, buyer):
         shop.stocked("laptop-1", 5)
