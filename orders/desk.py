@@ -7,12 +7,16 @@ and everything goes back together: one update of the orders, one insert of timel
 from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+from django.db import connection
+from django.db.models.base import ModelState
 
 from inventory import services as inventory
 from inventory.services import Line
 from marketplace.kernel import bulk
+from marketplace.kernel.arrays import Uuids
 from marketplace.outbox.services import Event, append
 from marketplace.sagas.definition import Workspace
 from marketplace.sagas.ticket import Ticket
@@ -29,17 +33,45 @@ _CHANGED = (
 _state = itemgetter(*_CHANGED)
 
 
+# Read by hand: Django's way of making a model instance costs more than all that a step does with the order.
+_FIELDS = tuple(field.attname for field in Order._meta.concrete_fields)
+_ORDERS = f"SELECT {', '.join(_FIELDS)} FROM {Order._meta.db_table} WHERE id = ANY(%b)"  # noqa: S608
+_LINES = f"""
+    SELECT order_id, sku, product_name, quantity FROM {OrderLine._meta.db_table}
+    WHERE order_id = ANY(%b) ORDER BY order_id, position
+"""  # noqa: S608
+
+
+def _order(row: tuple[Any, ...]) -> Order:
+    """Make of `row` (in the order of `_FIELDS`) what `Order.objects.get` would return."""
+    order = Order.__new__(Order)
+    order.__dict__.update(zip(_FIELDS, row, strict=True))
+    order._state = ModelState()
+    order._state.db, order._state.adding = connection.alias, False
+    return order
+
+
+class BoughtLine(NamedTuple):
+    """One line of an order, as far as its sagas need it."""
+
+    sku: str
+    product_name: str
+    quantity: int
+
+
 class OpenOrder:
     """An order on the desk, with its lines, and what happened to it in this transaction."""
 
-    __slots__ = ("desk", "events", "lines", "loaded", "order", "saga_id", "timeline")
+    __slots__ = ("_lasting", "desk", "events", "lines", "loaded", "order", "saga_id", "stock_lines", "timeline")
 
     desk: "Desk"  # where it lies in this transaction
 
-    def __init__(self, order: Order, lines: tuple[OrderLine, ...], *, saga_id: UUID) -> None:
+    def __init__(self, order: Order, lines: tuple[BoughtLine, ...], *, saga_id: UUID) -> None:
         self.order = order
         self.saga_id = saga_id  # of the saga that moves it now
         self.lines = lines
+        self.stock_lines = tuple(Line(line.sku, line.quantity) for line in lines)  # in the vault's own words
+        self._lasting = events.lasting(order)
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -54,16 +86,12 @@ class OpenOrder:
         state: tuple[Any, ...] = _state(self.order.__dict__)  # past the descriptors, which ask for every single one
         return state
 
-    @property
-    def stock_lines(self) -> tuple[Line, ...]:
-        """The lines in the vault's own words."""
-        return tuple(Line(line.sku, line.quantity) for line in self.lines)
-
     def change(self, trigger: str, why: str, *, who: str = SAGA, **arguments: Any) -> None:
         """Fire the state machine's `trigger`; raises `TransitionNotAllowed`. `why` goes onto the timeline."""
-        before = self.order.status
+        known = self.order.__dict__
+        before = known["status"]
         getattr(self.order, trigger)(**arguments)
-        self.timeline.append((before, self.order.status, who, why))
+        self.timeline.append((before, known["status"], who, why))
 
     def note(self, why: str, *, who: str = SAGA) -> None:
         """Put onto the timeline what happened to the order without changing its status."""
@@ -71,7 +99,7 @@ class OpenOrder:
 
     def tell(self, event_type: str, **data: Any) -> None:
         """Publish `event_type` about this order, after those already told."""
-        self.events.append(events.about(self.order, event_type, data, saga_id=self.saga_id))
+        self.events.append(events.about(self.order, event_type, data, saga_id=self.saga_id, known=self._lasting))
 
 
 class Desk(Workspace):
@@ -102,16 +130,19 @@ class Desk(Workspace):
     def _load(self, tickets: Sequence[Ticket]) -> None:
         if not tickets:
             return
-        ids = [ticket.subject_id for ticket in tickets]
-        orders = Order.objects.in_bulk(ids)
-        lines: dict[Any, list[OrderLine]] = {}
-        for line in OrderLine.objects.filter(order_id__in=ids).order_by("position"):
-            lines.setdefault(line.order_id, []).append(line)
+        ids = Uuids([ticket.subject_id for ticket in tickets])
+        with bulk.binding_cursor(binary=True) as cursor:
+            cursor.execute(_LINES, [ids])
+            lines: dict[UUID, list[BoughtLine]] = {}
+            for order_id, *line in cursor.fetchall():
+                lines.setdefault(order_id, []).append(BoughtLine(*line))
+            cursor.execute(_ORDERS, [ids])
+            orders = {row[0]: row for row in cursor.fetchall()}
         for ticket in tickets:
-            order = orders.get(ticket.subject_id)
-            if order is None:
+            row = orders.get(ticket.subject_id)
+            if row is None:
                 raise Order.DoesNotExist(f"saga {ticket.id} is about order {ticket.subject_id}, which does not exist")
-            ticket.subject = OpenOrder(order, tuple(lines.get(order.pk, ())), saga_id=ticket.id)
+            ticket.subject = OpenOrder(_order(row), tuple(lines.get(row[0], ())), saga_id=ticket.id)
 
     def lock_stock(self, tickets: Sequence[Ticket]) -> None:
         """To be called before stock is moved for `tickets`: lock that of every order on the desk, if these aren't all.

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from marketplace.kernel.money import format_minor
 from marketplace.kernel.naming import camel_keys
+from marketplace.outbox.catalog import TYPES_OF_TOPIC
 from marketplace.outbox.services import Event
 from orders.models import Order
 
@@ -17,27 +18,28 @@ OF_SAGA_STATUS: Final = {
     "NEEDS_ATTENTION": "SAGA_NEEDS_ATTENTION",
 }
 
-_TOPIC_OF_PREFIX: Final = {
-    "ORDER": "order-events",
-    "INVENTORY": "inventory-events",
-    "PAYMENT": "payment-events",
-    "SAGA": "saga-events",
-}
+_TOPIC_OF_TYPE: Final = {kind: topic for topic, kinds in TYPES_OF_TOPIC.items() for kind in kinds}
 
 
-def about(order: Order, event_type: str, data: dict[str, Any], *, saga_id: UUID) -> Event:
-    """Make the event `event_type` about `order` as it is now; `data` (snake_case) joins what every event carries.
-
-    `saga_id`: the saga that tells it, in whose sequence it takes its place.
-    """
-    body = {
+def lasting(order: Order) -> dict[str, Any]:
+    """Return what every event about `order` carries, and what never changes."""
+    return {
         "orderId": str(order.id),
         "number": order.number,
-        "status": order.status,
         "totalAmount": format_minor(order.total_minor, order.currency),
         "currency": order.currency,
         "userId": order.user_id or None,
-        **cast(dict[str, Any], camel_keys(data)),
     }
-    topic = _TOPIC_OF_PREFIX[event_type.split("_", 1)[0]]
-    return Event(topic=topic, type=event_type, saga_id=saga_id, subject_id=order.id, data=body)
+
+
+def about(
+    order: Order, event_type: str, data: dict[str, Any], *, saga_id: UUID, known: dict[str, Any] | None = None
+) -> Event:
+    """Make the event `event_type` about `order` as it is now; `data` (snake_case) joins what every event carries.
+
+    `saga_id`: the saga that tells it, in whose sequence it takes its place. `known`: what is `lasting`, for whoever
+    tells several events of an order.
+    """
+    told = cast(dict[str, Any], camel_keys(data))
+    body = {**(known or lasting(order)), "status": order.__dict__["status"], **told}  # past the machine's descriptor
+    return Event(_TOPIC_OF_TYPE.get(event_type, ""), event_type, saga_id, order.id, body)

@@ -4,14 +4,23 @@ import os
 import time
 from uuid import UUID
 
+_UNMARKED = ~((0xF << 76) | (0x3 << 62))  # where the version and the variant stand
+_MARKS = (0x7 << 76) | (0x2 << 62)
+
 
 def new_id() -> UUID:
     """Return a UUID version 7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then randomness.
 
     Rows made together lie together in an index, which a random UUID would scatter.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
-    value = (value & ~(0xF << 76)) | (0x7 << 76)  # version
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)  # variant
-    return UUID(int=value)
+    return new_ids(1)[0]
+
+
+def new_ids(count: int) -> list[UUID]:
+    """Return `count` of them at once, for a fraction of the price of each."""
+    milliseconds = time.time_ns() // 1_000_000 << 80
+    noise = os.urandom(10 * count)
+    return [
+        UUID(int=(milliseconds | int.from_bytes(noise[at : at + 10], "big")) & _UNMARKED | _MARKS)
+        for at in range(0, 10 * count, 10)
+    ]

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from marketplace.kernel.arrays import Documents, Texts, Uuids
 from marketplace.kernel.bulk import binding_cursor, to_json
-from marketplace.kernel.ids import new_id
+from marketplace.kernel.ids import new_ids
 from marketplace.outbox import bell, catalog
 from marketplace.outbox.models import SHARDS
 
@@ -65,7 +65,7 @@ def append(events: Sequence[Event], *, now: datetime) -> None:
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("An event is told in the transaction of the change it tells of.")
     columns = (
-        Uuids([new_id() for _ in events]),
+        Uuids(new_ids(len(events))),
         Texts([event.topic for event in events]),
         Texts([event.type for event in events]),
         Uuids([event.saga_id for event in events]),
