@@ -3,14 +3,19 @@
     Conflict
     ├── PaymentDiffers          the payment exists already, with another amount, currency or method
     ├── KeyTaken                the idempotency key belongs to another payment
+    ├── CaseClosed              somebody has settled it already, or it is gone
+    ├── CaseNotSettled          the gateway did not do what was asked: the case stays open
+    ├── NeedsAPerson            no button can put this right
     ├── SightingOutdated        the payment was changed while the gateway was asked: look again
     └── RefundUnderWay          an answer about a refund of ours is still to come: look again later
+    NotFound
+    └── NoSuchCase
     CallInsideTransaction       a programming error: the network was about to be used while rows are locked
 
 `payments.gateways.base.GatewayUnavailable` belongs to the gateways.
 """
 
-from marketplace.kernel.errors import Conflict
+from marketplace.kernel.errors import Conflict, NotFound
 
 
 class PaymentDiffers(Conflict):
@@ -37,6 +42,31 @@ class RefundUnderWay(Conflict):
 
     code = "refund_under_way"
     retryable = True
+
+
+class NoSuchCase(NotFound):
+    """There is no such case."""
+
+    code = "case_not_found"
+
+
+class CaseClosed(Conflict):
+    """This case has been closed already."""
+
+    code = "case_closed"
+
+
+class CaseNotSettled(Conflict):
+    """The gateway did not do what was asked, so the case stays open. Please try again."""
+
+    code = "case_not_settled"
+    retryable = True
+
+
+class NeedsAPerson(Conflict):
+    """No button can put this right: look at the gateway's dashboard, then close the case by hand."""
+
+    code = "needs_a_person"
 
 
 class CallInsideTransaction(RuntimeError):

@@ -11,7 +11,16 @@ from django.db.models import F, Q
 
 from marketplace.kernel.ids import new_id
 from payments.gateways.base import Dispute
-from payments.states import CODE_LENGTH, AttemptOutcome, NewsStatus, Operation, PaymentStatus, RefundStatus
+from payments.states import (
+    CODE_LENGTH,
+    AttemptOutcome,
+    CaseKind,
+    CaseStatus,
+    NewsStatus,
+    Operation,
+    PaymentStatus,
+    RefundStatus,
+)
 
 # An idempotency key at a gateway: 1 to 255 printable ASCII characters without blanks.
 KEY_LENGTH: Final = 255
@@ -202,3 +211,43 @@ class Observation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} ({self.status})"
+
+
+class ReconciliationCase(models.Model):
+    """One difference between our books and a gateway's, from when it was first seen until somebody settled it."""
+
+    id = models.BigAutoField(primary_key=True)
+    gateway = models.CharField(max_length=30)
+    key = models.CharField(max_length=KEY_LENGTH, help_text="the authorization's, at the gateway")
+    kind = models.CharField(max_length=15, choices=CaseKind)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, null=True, blank=True, related_name="cases")
+    reference_id = models.UUIDField(null=True, blank=True)
+    attempt_id = models.BigIntegerField(null=True, blank=True, help_text="the call that nobody answered")
+    ours = models.TextField(blank=True)
+    theirs = models.TextField(blank=True)
+    status = models.CharField(max_length=7, choices=CaseStatus, default=CaseStatus.OPEN)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.TextField(blank=True)
+    actor = models.CharField(max_length=150, blank=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["gateway", "key"], condition=Q(status="OPEN"), name="reconciliation_one_open_case_per_charge"
+            ),
+            models.CheckConstraint(condition=Q(kind__in=CaseKind.values), name="reconciliation_kind_is_known"),
+            models.CheckConstraint(
+                condition=Q(status="OPEN", closed_at__isnull=True) | (~Q(status="OPEN") & Q(closed_at__isnull=False)),
+                name="reconciliation_closed_with_its_status",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="BY_HAND") | (~Q(actor="") & ~Q(reason="")), name="reconciliation_by_hand_says_why"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.key} ({self.status})"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -127,9 +128,12 @@ def ledger_discrepancies(
     orphans = [
         Discrepancy(Difference.ORPHAN_CHARGE, key, None, ours="", theirs=_theirs(charge), unsettled=False)
         for key, charge in theirs.items()
-        if charge.status is not ChargeStatus.DECLINED  # no money, and there never was any
+        if charge.status not in _OVER  # no money is there (any more): nothing is astray
     ]
     return [difference for difference in found if difference is not None] + orphans
+
+
+_OVER: Final = frozenset({ChargeStatus.DECLINED, ChargeStatus.VOIDED, ChargeStatus.REFUNDED, ChargeStatus.REVERSED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,23 @@ class NewsStatus(models.TextChoices):
     PARKED = "PARKED"  # telling or undoing failed for long: only a person can help
 
 
+class CaseKind(models.TextChoices):
+    """What a case of the reconciliation is about: a `selectors.Difference`, or a call that was never answered."""
+
+    ORPHAN_CHARGE = "orphan_charge", "charge without a payment"
+    MISSING_CHARGE = "missing_charge", "payment without a charge"
+    WRONG_AMOUNT = "wrong_amount", "wrong amount"
+    WRONG_STATUS = "wrong_status", "wrong status"
+    UNKNOWN_OUTCOME = "unknown_outcome", "unknown outcome"
+
+
+class CaseStatus(models.TextChoices):
+    OPEN = "OPEN"
+    SETTLED = "SETTLED"  # by the button
+    BY_HAND = "BY_HAND"  # a person has said so
+    GONE = "GONE"  # by itself
+
+
 CODE_LENGTH: Final = 64  # characters of a gateway's code that are kept
 
 _S = PaymentStatus

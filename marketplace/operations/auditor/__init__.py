@@ -36,6 +36,7 @@ INVARIANTS: Final[tuple[tuple[str, str, Question], ...]] = (
     ),
     (money.CHARGED_ONCE, "No order is charged more than it costs.", money.charged_once),
     (money.REFUNDS_WITHIN_CAPTURES, "Refunds never exceed captures.", money.refunds_within_captures),
+    (money.CASES_SETTLED, "Every difference with the gateway that was found is settled.", money.cases_settled),
     (stories.ENDS_AGREE, "Orders and their sagas end together.", stories.ends_agree),
     (
         stories.REVERSALS_AGREE,

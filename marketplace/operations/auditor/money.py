@@ -12,6 +12,7 @@ CONFIRMED_IS_PAID: Final = "confirmed_order_is_paid"
 MONEY_HAS_A_REASON: Final = "money_has_a_reason"
 CHARGED_ONCE: Final = "charged_once"
 REFUNDS_WITHIN_CAPTURES: Final = "refunds_within_captures"
+CASES_SETTLED: Final = "reconciliation_cases_are_settled"
 
 # A confirmed order whose money was all given back is one that a saga is taking back at this moment, or a mistake.
 _UNPAID: Final = """
@@ -112,3 +113,18 @@ def refunds_within_captures() -> Iterator[Finding]:
         )
         expected = "refunds that add up, within what was captured, within what was asked for"
         yield Finding(REFUNDS_WITHIN_CAPTURES, words.order(order_id, number), found, expected)
+
+
+_CASES: Final = """
+SELECT c.reference_id, o.number, c.id, c.gateway, c.kind, c.key, c.theirs
+FROM payments_reconciliationcase AS c LEFT JOIN orders_order AS o ON o.id = c.reference_id
+WHERE c.status = 'OPEN' ORDER BY c.id LIMIT %(most)s
+"""
+
+
+def cases_settled() -> Iterator[Finding]:
+    """Nothing that the reconciliation has found waits for a person."""
+    for order_id, number, case_id, gateway, kind, key, theirs in rows(_CASES, VALUES):
+        subject = words.order(order_id, number) if order_id else f"charge {key}"
+        found = f"case #{case_id}: {kind.replace('_', ' ')}, at {gateway} {theirs or 'no such charge'}"
+        yield Finding(CASES_SETTLED, subject, found, "no open case")
