@@ -63,6 +63,7 @@ PAYMENT_GATEWAYS = {  # name: the module whose `from_settings()` makes it
 }
 PAYMENT_GATEWAY: str = env.str("PAYMENT_GATEWAY", "sandbox", validate=validate.OneOf(list(PAYMENT_GATEWAYS)))
 PAYMENT_TIMEOUT_SECONDS: float = env.float("PAYMENT_TIMEOUT_SECONDS", 10.0, validate=validate.Range(min=0.1, max=120))
+PAYMENT_SWEEP_SECONDS: float = env.float("PAYMENT_SWEEP_SECONDS", 5.0, validate=validate.Range(min=1))
 PAYMENT_FAILURE_RATE: float = env.float("PAYMENT_FAILURE_RATE", 0.0, validate=validate.Range(min=0, max=1))
 PAYMENT_LATENCY_MS: int = env.int("PAYMENT_LATENCY_MS", 0, validate=validate.Range(min=0, max=60_000))
 SANDBOX_GATEWAY_URL: str = env.str("SANDBOX_GATEWAY_URL", "")  # default: on this machine, at PORT + 1000
@@ -95,8 +96,12 @@ _NEEDED_BY_GATEWAY = {
 }
 
 
+def _missing_for(gateway: str) -> list[str]:
+    return [name for name in _NEEDED_BY_GATEWAY.get(gateway, ()) if not globals()[name]]
+
+
 def _check_gateway() -> None:
-    missing = [name for name in _NEEDED_BY_GATEWAY.get(PAYMENT_GATEWAY, ()) if not globals()[name]]
+    missing = _missing_for(PAYMENT_GATEWAY)
     if missing:
         raise ValueError(f"PAYMENT_GATEWAY={PAYMENT_GATEWAY} needs {' and '.join(missing)} to be set")
 
@@ -124,6 +129,7 @@ except (EnvError, ValueError) as error:
     sys.exit(f"The environment has a bad setting: {error}")
 SANDBOX_GATEWAY_URL = SANDBOX_GATEWAY_URL or f"http://127.0.0.1:{PORT + 1000}"
 SANDBOX_WEBHOOK_SECRET = SANDBOX_WEBHOOK_SECRET or f"whsec_{_derived(SECRET_KEY, 'sandbox webhooks')}"
+PAYMENT_GATEWAYS_READY = [name for name in PAYMENT_GATEWAYS if not _missing_for(name)]
 PAYMENT_RETURN_URL = PAYMENT_RETURN_URL or f"{PUBLIC_URL}/orders/{{order}}"
 # Only of the statements that move groups (`kernel.bulk`): each is planned once, at its third use on a connection.
 prepared: dict[str, Any] = {"prepare_threshold": 2} if PREPARED_STATEMENTS else {}
@@ -286,6 +292,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "orders.tasks.expire_reservations",
         "schedule": 10.0,
         "options": {"queue": "orders", "expires": 20.0},
+    },
+    "payment-news": {
+        "task": "payments.tasks.look_after",
+        "schedule": PAYMENT_SWEEP_SECONDS,
+        "options": {"queue": "payments", "expires": PAYMENT_SWEEP_SECONDS * 2},
     },
     "purge-idempotency-keys": {
         "task": "marketplace.idempotency.tasks.purge",

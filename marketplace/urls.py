@@ -8,6 +8,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("inventory.api.urls")),
     path("api/", include("orders.api.urls")),
+    path("api/", include("payments.api.urls")),
     path("api/", include("marketplace.accounts.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),

@@ -20,10 +20,12 @@ from payments.states import (
     Operation,
     PaymentStatus,
     RefundStatus,
+    WebhookStatus,
 )
 
 # An idempotency key at a gateway: 1 to 255 printable ASCII characters without blanks.
 KEY_LENGTH: Final = 255
+EVENT_ID_LENGTH: Final = 255
 
 
 class Payment(models.Model):
@@ -184,7 +186,9 @@ class Observation(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="observations")
-    event_id = models.CharField(max_length=255, help_text="Of the webhook, or of the look, that brought it.")
+    event_id = models.CharField(
+        max_length=EVENT_ID_LENGTH + 20, help_text="Of the webhook, or of the look, that brought it."
+    )
     kind = models.CharField(max_length=16)
     detail = models.JSONField(default=dict)
     occurred_at = models.DateTimeField(help_text="By the gateway's clock.")
@@ -251,3 +255,44 @@ class ReconciliationCase(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.key} ({self.status})"
+
+
+class WebhookEvent(models.Model):
+    """One event that a gateway has told of, once, however often it was sent. Written by `payments.inbox`."""
+
+    id = models.BigAutoField(primary_key=True)
+    gateway = models.CharField(max_length=32)
+    event_id = models.CharField(max_length=EVENT_ID_LENGTH)
+    kind = models.CharField(max_length=100)
+    authorization_key = models.CharField(max_length=KEY_LENGTH, blank=True)
+    reference = models.CharField(max_length=255, blank=True)
+    payload = models.TextField(help_text="As it came; a hint and no more.")
+    occurred_at = models.DateTimeField(help_text="By the gateway's clock.")
+    received_at = models.DateTimeField()
+    given_up_at = models.DateTimeField(help_text="Until then it is tried again.")
+    status = models.CharField(max_length=8, choices=WebhookStatus, default=WebhookStatus.RECEIVED)
+    due_at = models.DateTimeField(null=True, help_text="When to look into it; empty once that is over.")
+    tries = models.PositiveIntegerField(default=0)
+    outcome = models.TextField(blank=True, help_text="What came of it, or what was in the way.")
+    processed_at = models.DateTimeField(null=True)
+    replayed_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        permissions = [("replay_webhookevent", "Can have a webhook looked into again")]
+        constraints = [
+            models.UniqueConstraint(fields=["gateway", "event_id"], name="webhook_once_per_event"),
+            models.CheckConstraint(condition=~Q(event_id=""), name="webhook_has_an_event"),
+            models.CheckConstraint(condition=Q(status__in=WebhookStatus.values), name="webhook_status_is_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=["RECEIVED", "PARKED"], due_at__isnull=False)
+                | Q(status__in=["DONE", "FAILED"], due_at__isnull=True, processed_at__isnull=False),
+                name="webhook_is_due_until_it_is_over",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="webhooks_due", condition=Q(due_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.event_id} ({self.status})"

@@ -11,7 +11,8 @@ the change, and told after the commit, by whoever has written it or, if that one
 once, and exactly once for what a listener writes to the database, because the mark is in its transaction.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -24,6 +25,8 @@ from payments.errors import CallInsideTransaction
 from payments.gateways.base import Charge
 from payments.models import Payment
 from payments.selectors import PaymentView, views
+
+AT_A_TIME: Final = 8  # looks at gateways
 
 AUTHORIZED: Final = "authorized"
 CAPTURED: Final = "captured"
@@ -85,18 +88,45 @@ class Sighting:
 
 
 def sight(payment_id: UUID) -> Sighting:
-    """Read the payment, then ask its gateway for the charge by our own key; no webhook's word is taken for anything.
+    """Look at one payment, as `sights` does. Raises what is in the way, and `Payment.DoesNotExist`."""
+    found = sights([payment_id])[payment_id]
+    if isinstance(found, Exception):
+        raise found
+    return found
 
-    Raises `Payment.DoesNotExist`, `GatewayUnavailable`, and `CallInsideTransaction` when a transaction is open.
+
+def sights(payment_ids: Sequence[UUID]) -> dict[UUID, Sighting | Exception]:
+    """Read payments, then ask their gateways for the charges by our own keys, some at a time.
+
+    No webhook's word is taken for anything. Instead of a sighting there may be what was in the way of it:
+    `GatewayUnavailable`, `Payment.DoesNotExist`, or what else a gateway's client raises. Raises `CallInsideTransaction`
+    when a transaction is open.
     """
+    if not payment_ids:
+        return {}
     if connection.in_atomic_block:
-        raise CallInsideTransaction(f"find {payment_id}")
-    # Read before the payment, so that a change in between makes the sighting outdated and not wrong.
-    updated_at = Payment.objects.values_list("updated_at", flat=True).get(pk=payment_id)
-    (view,) = views(Payment.objects.filter(pk=payment_id))
-    charge = None
-    if view.authorization_key:
-        charge = gateways.gateway(view.gateway).find(
-            authorization_key=view.authorization_key, reference=view.gateway_reference
-        )
-    return Sighting(view, updated_at, charge)
+        raise CallInsideTransaction(f"find {payment_ids[0]}")
+    # Read before the payments, so that a change in between makes a sighting outdated and not wrong.
+    since = dict(Payment.objects.filter(pk__in=payment_ids).values_list("id", "updated_at"))
+    payments = {view.id: view for view in views(Payment.objects.filter(pk__in=payment_ids))}
+    known = [payment_id for payment_id in payments if payment_id in since]
+    with ThreadPoolExecutor(min(len(known), AT_A_TIME) or 1) as pool:
+        charges = list(pool.map(_charge, [payments[payment_id] for payment_id in known]))
+    found: dict[UUID, Sighting | Exception] = {
+        payment_id: charge
+        if isinstance(charge, Exception)
+        else Sighting(payments[payment_id], since[payment_id], charge)
+        for payment_id, charge in zip(known, charges, strict=True)
+    }
+    missing = {payment_id: Payment.DoesNotExist(str(payment_id)) for payment_id in payment_ids}
+    return {**missing, **found}
+
+
+def _charge(view: PaymentView) -> Charge | Exception | None:
+    if not view.authorization_key:
+        return None
+    try:
+        gateway = gateways.gateway(view.gateway)
+        return gateway.find(authorization_key=view.authorization_key, reference=view.gateway_reference)
+    except Exception as error:  # noqa: BLE001 - it is the answer about this one, and must not be one about the others
+        return error

@@ -23,7 +23,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
@@ -235,7 +235,7 @@ def record(answers: Iterable[tuple[GatewayCall, Reply]], *, now: datetime) -> li
 def observe(sighting: Sighting, *, event_id: str, occurred_at: datetime, now: datetime) -> Observed | None:
     """Take in what the gateway was seen to believe: move the payment, and write the news for `observations.tell`.
 
-    None when our books said so already, or when this event has been taken in before. Locks the payment; needs the
+    None when our books said so already: taking the same event in twice changes nothing. Locks the payment; needs the
     caller's transaction. Raises `SightingOutdated` if the payment was changed since it was read (an answer came in, so
     what was seen may be older than that: look again), and `RefundUnderWay`.
     """
@@ -243,7 +243,7 @@ def observe(sighting: Sighting, *, event_id: str, occurred_at: datetime, now: da
     updated_at = Payment.objects.values_list("updated_at", flat=True).get(pk=payment.id)
     if (payment, updated_at) != (sighting.payment, sighting.updated_at):
         raise SightingOutdated(payment_id=str(payment.id))
-    if sighting.charge is None or Observation.objects.filter(payment_id=payment.id, event_id=event_id).exists():
+    if sighting.charge is None:
         return None
     before = _standing(payment)
     standing = seen(before, sighting.charge)
@@ -255,6 +255,7 @@ def observe(sighting: Sighting, *, event_id: str, occurred_at: datetime, now: da
         return None
     asked = Attempt.objects.filter(payment_id=payment.id, operation=_ASKED_BY.get(kind, Operation.AUTHORIZE)).exists()
     detail = _detail(kind, before, standing, by_bank=not asked or kind in (REVERSED, DISPUTED))
+    event_id = _unused(event_id, payment.id)
     Observation.objects.create(
         payment_id=payment.id,
         event_id=event_id,
@@ -268,6 +269,13 @@ def observe(sighting: Sighting, *, event_id: str, occurred_at: datetime, now: da
     return Observed(payment.reference_id, payment.id, kind, moved, event_id, occurred_at, detail)
 
 
+def _unused(event_id: str, payment_id: UUID) -> str:
+    """Return `event_id`, numbered if an earlier look for the sake of the same event has brought news already."""
+    earlier = Observation.objects.filter(payment_id=payment_id)
+    count = earlier.filter(Q(event_id=event_id) | Q(event_id__startswith=f"{event_id}#")).count()
+    return f"{event_id}#{count + 1}" if count else event_id
+
+
 _ASKED_BY = {CAPTURED: Operation.CAPTURE, VOIDED: Operation.VOID, REFUNDED: Operation.REFUND}
 
 
@@ -277,6 +285,7 @@ def _detail(kind: str, before: Standing, now: Standing, *, by_bank: bool) -> dic
         CAPTURED: now.captured_minor - before.captured_minor,
         REFUNDED: now.refunded_minor - before.refunded_minor,
         REVERSED: now.reversed_minor - before.reversed_minor,
+        DISPUTED: now.captured_minor - now.refunded_minor - now.reversed_minor,
     }
     was_over = before.status in (PaymentStatus.VOIDED, PaymentStatus.FAILED)
     return {

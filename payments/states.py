@@ -73,6 +73,13 @@ class CaseStatus(models.TextChoices):
     GONE = "GONE"  # by itself
 
 
+class WebhookStatus(models.TextChoices):
+    RECEIVED = "RECEIVED"  # on record, and not looked into yet; or it could not be, and is tried again
+    PARKED = "PARKED"  # about a payment that nobody here knows: looked for again, for a day
+    DONE = "DONE"
+    FAILED = "FAILED"  # given up after a day: only a person can help
+
+
 CODE_LENGTH: Final = 64  # characters of a gateway's code that are kept
 
 _S = PaymentStatus

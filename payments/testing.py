@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from payments.gateways.base import Charge
 from payments.gateways.sandbox.client import SandboxGateway
@@ -169,6 +170,26 @@ class SandboxServer:
 def answer_the_bank(action_url: str, decision: str) -> httpx.Response:
     """Press a button on the page where a buyer confirms a payment: "approve" or "decline"."""
     return httpx.post(action_url, data={"decision": decision}, trust_env=False)
+
+
+def signed_webhook(
+    key: str, reference: str = "", *, event_id: str = "evt_1", age: timedelta = timedelta(), secret: str = ""
+) -> tuple[dict[str, str], bytes]:
+    """Headers and body of a webhook about the charge `key`, as the sandbox makes them, signed so long ago."""
+    at = datetime.now(UTC) - age
+    data = {"key": key, "reference": reference}
+    told = {"id": event_id, "type": "authorization.authorized", "created_at": at.isoformat(), "data": data}
+    body = json.dumps(told)
+    return sign(body, event_id=event_id, at=at, secret=secret), body.encode()
+
+
+def sign(body: str, *, event_id: str, at: datetime, secret: str = "") -> dict[str, str]:
+    """The headers that make `body` a genuine webhook of the sandbox's."""
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret or SandboxServer.webhook_secret).sign(event_id, at, body),
+    }
 
 
 class WebhookSink:

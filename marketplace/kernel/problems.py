@@ -49,6 +49,9 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "invalid_cursor": 400,
     "price_changed": 409,
     "sign_in_required": 401,
+    "webhook_not_genuine": 400,
+    "webhook_not_understood": 400,
+    "webhook_too_large": 413,
     "wrong_credentials": 401,
 }
 # An address that names nothing is a 404. A body that names nothing came to the right address and can't be processed.

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from payments.gateways.base import Gateway
 
 
+def is_ready(name: str) -> bool:
+    """Whether this gateway is known and all that it needs is set: only then is anybody to talk to it."""
+    return name in settings.PAYMENT_GATEWAYS_READY
+
+
 def gateway(name: str = "") -> "Gateway":
     """Return the gateway called `name` in `settings.PAYMENT_GATEWAYS`, by default that of `settings.PAYMENT_GATEWAY`.
 

@@ -55,6 +55,12 @@ class NotGenuine(Refusal):
     code = "webhook_not_genuine"
 
 
+class NotUnderstood(Refusal):
+    """This webhook is genuine, but its content makes no sense here."""
+
+    code = "webhook_not_understood"
+
+
 class GatewayUnavailable(Unavailable):
     """The payment gateway is not answering."""
 
@@ -187,6 +193,7 @@ class Gateway(Protocol):
     def verify(self, *, body: bytes, headers: Mapping[str, str]) -> Notice:
         """Return what a webhook says whose raw `body` is genuine, by its `headers` (names in any case).
 
-        Signed by the gateway, at most 300 seconds ago (or ahead), compared in constant time. Raises `NotGenuine`.
+        Signed by the gateway, at most 300 seconds ago (or ahead), compared in constant time. Raises `NotGenuine`,
+        and `NotUnderstood` for what is signed but not readable.
         """
         ...

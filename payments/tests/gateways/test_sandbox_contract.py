@@ -1,12 +1,10 @@
 """The sandbox gateway keeps the contract of all gateways, by its real HTTP."""
 
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from standardwebhooks.webhooks import Webhook
 
-from payments.testing import answer_the_bank
+from payments.testing import answer_the_bank, signed_webhook
 from payments.tests.gateways.contract import ActsByItself, DecidesLater, GatewayContract, SendsWebhooks
 
 
@@ -43,18 +41,4 @@ class TestSandbox(DecidesLater, ActsByItself, SendsWebhooks, GatewayContract):
 
     def webhook(self, buyer, *, age=timedelta()):
         """As the sandbox makes them; that it does make them so is tested in `sandbox/test_webhooks.py`."""
-        at = datetime.now(UTC) - age
-        body = json.dumps(
-            {
-                "id": "evt_1",
-                "type": "authorization.authorized",
-                "created_at": datetime.now(UTC).isoformat(),
-                "data": {"key": buyer.key, "reference": buyer.reference},
-            }
-        )
-        headers = {
-            "webhook-id": "evt_1",
-            "webhook-timestamp": str(int(at.timestamp())),
-            "webhook-signature": Webhook(self.server.webhook_secret).sign("evt_1", at, body),
-        }
-        return headers, body.encode()
+        return signed_webhook(buyer.key, buyer.reference, age=age)

@@ -1,0 +1,1 @@
+"""The payments' HTTP side: what gateways tell us."""

@@ -1,0 +1,62 @@
+"""Taking a webhook in: verified, written down once, and no more, so that it is answered at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from django.db import connection, transaction
+
+from payments import gateways
+from payments.gateways.base import NotUnderstood
+from payments.inbox import bell
+from payments.inbox.errors import UnknownGateway, WebhookTooLarge
+from payments.inbox.processing import PATIENCE
+from payments.models import EVENT_ID_LENGTH, KEY_LENGTH
+
+LARGEST: Final = 256 * 1024  # bytes; the largest that providers send are some tens of kilobytes
+# The gateway sends it again if it is not answered; better that than to have it wait for a database that is stuck.
+_PATIENCE: Final = "800ms"
+
+_STORE: Final = """
+    INSERT INTO payments_webhookevent
+        (gateway, event_id, kind, authorization_key, reference, payload, occurred_at, received_at, given_up_at, status,
+         due_at, tries, outcome, replayed_by)
+    SELECT %s, %s, %s, %s, %s, %s, %s, now, now + make_interval(secs => %s), 'RECEIVED', now, 0, '', ''
+    FROM clock_timestamp() AS now
+    ON CONFLICT (gateway, event_id) DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a webhook: it is on record, by this delivery or by an earlier one."""
+
+    event_id: str
+    duplicate: bool
+
+
+def receive(gateway: str, *, body: bytes, headers: Mapping[str, str]) -> Receipt:
+    """Verify the raw `body` of a webhook and write it down, once per event; a worker is told when it is committed.
+
+    Raises `UnknownGateway`, `WebhookTooLarge`, `NotGenuine`, `NotUnderstood`, and `OperationalError` when PostgreSQL
+    does not answer within a second: then nothing is on record, and the gateway has to send it again. Takes its own
+    transaction.
+    """
+    if not gateways.is_ready(gateway):
+        raise UnknownGateway(gateway=gateway)
+    if len(body) > LARGEST:
+        raise WebhookTooLarge(limit=LARGEST)
+    notice = gateways.gateway(gateway).verify(body=body, headers=headers)
+    payload = body.decode(errors="replace").replace("\x00", "\ufffd")  # PostgreSQL's text holds no NUL
+    said = (notice.event_id, notice.kind, notice.authorization_key, notice.reference)
+    fits = 0 < len(notice.event_id) <= EVENT_ID_LENGTH and len(notice.kind) <= 100
+    if not fits or max(map(len, said)) > KEY_LENGTH or any("\x00" in text for text in said):
+        raise NotUnderstood
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_PATIENCE])
+        cursor.execute(_STORE, [gateway, *said, payload, notice.occurred_at, PATIENCE.total_seconds()])
+        new = cursor.rowcount == 1
+        if new:
+            transaction.on_commit(partial(bell.ring))
+    return Receipt(notice.event_id, duplicate=not new)
