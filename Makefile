@@ -8,7 +8,7 @@ N ?= 5000
 ROUNDS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test bench lint format lock clean
+.PHONY: help venv run test crash bench lint format lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ test: venv lint ## Check and test everything (WORKERS=4: how many tests at once)
 	@.ci/chromium
 	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 -m "not e2e and not chaos"
 	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest -m "e2e or chaos"
+
+crash: venv ## Kill workers at every seam of every saga, and look at the books afterwards
+	@CRASH_MATRIX=whole $(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest tests/crash
 
 # The peer is no part of the project, so it is installed only here; without it the table says so.
 bench: venv ## Measure how fast it is (N=20000: orders to drain; ROUNDS=3: how often)

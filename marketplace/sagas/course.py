@@ -12,7 +12,7 @@ from marketplace.sagas.rows import Run
 from marketplace.sagas.standing import CLOSING, node_of, past_pivot, remains, saga_of, what_is_left
 from marketplace.sagas.ticket import Cause
 
-LOST_WORKERS = 10  # attempts that died with their worker are made again this often beyond the policy
+LOST_WORKERS = 10  # so many attempts that died with their worker are made again beyond what the policy allows
 SHORTEST = timedelta(seconds=1)  # between two knocks at a door where nobody is
 
 
@@ -178,7 +178,10 @@ class Course:
         why = "The worker was lost before the answer was written down; asking again."
         self._journal.note(run, node.name, Result.UNKNOWN, why, started_at=run.step_started_at)
         policy = node.undo_retry if run.undoing else node.retry
-        if run.attempt - run.forgiven < policy.most + LOST_WORKERS:
+        if run.forgiven < LOST_WORKERS:
+            run.forgiven += 1  # a crash of ours says nothing about them: it is none of the attempts they are allowed
+            self._place(run)
+        elif run.attempt - run.forgiven < policy.most:
             self._place(run)
         else:
             self._again(run, node, why, after=None)

@@ -293,6 +293,11 @@ def find(name: str, version: int) -> type[Saga] | None:
     return _registry.get((name, version))
 
 
+def registered() -> list[type[Saga]]:
+    """Every definition known here, in the order in which they were written down."""
+    return list(_registry.values())
+
+
 def stopped_by(signal: str) -> list[tuple[str, int, int]]:
     """Of every definition known here its name and version, and the last position at which that signal stops it."""
     return [(*known, saga.pivot() if signal in saga.stops else -1) for known, saga in _registry.items()]
@@ -384,6 +389,7 @@ __all__ = [
     "Wait",
     "Workspace",
     "find",
+    "registered",
     "remote",
     "stopped_by",
 ]

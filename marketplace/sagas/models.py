@@ -46,7 +46,8 @@ class SagaInstance(models.Model):
     due_at = models.DateTimeField(null=True)
     attempt = models.PositiveSmallIntegerField(default=0)
     forgiven = models.PositiveSmallIntegerField(
-        db_default=0, help_text="of these attempts, how many no longer count because a person had it tried anew"
+        db_default=0,
+        help_text="of these attempts, how many do not count: they died with a worker, or a person had it tried anew",
     )
     fence = models.BigIntegerField(default=0)
     in_flight = models.BooleanField(default=False)

@@ -58,16 +58,30 @@ class Interceptor:
         """A `Call`'s `record`. In the transaction after the call."""
         return go(tickets, replies)
 
+    def close(self, tickets: Sequence[Ticket], go: Handle) -> Sequence[Outcome]:
+        """What a definition does once all is undone. In the transaction that ends the sagas."""
+        return go(tickets)
+
 
 @contextmanager
 def intercepted(definition: type[Saga], interceptor: Interceptor) -> Iterator[None]:
     """Let `interceptor` stand between the engine and the handlers of `definition`, in this process."""
-    steps = definition.steps
+    steps, closing = definition.steps, vars(definition).get("closing")
+    close = definition.closing
+
+    def closed(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
+        return interceptor.close(tickets, lambda some: close(some, now=now))
+
     definition.steps = tuple(_wrapped(node, interceptor) for node in steps)
+    definition.closing = staticmethod(closed)
     try:
         yield
     finally:
         definition.steps = steps
+        if closing is None:
+            del definition.closing
+        else:
+            definition.closing = closing
 
 
 def _wrapped(node: Node, interceptor: Interceptor) -> Node:

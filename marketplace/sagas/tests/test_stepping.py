@@ -410,6 +410,23 @@ def test_workers_that_keep_dying_are_not_replaced_for_ever() -> None:
     assert history(trip)[-2:] == ["undo hotel DONE", "undo seat DONE"]
 
 
+@pytest.mark.parametrize("lost", [1, LOST_WORKERS])
+def test_attempts_that_died_with_their_worker_are_none_of_those_that_the_policy_allows(lost: int) -> None:
+    """A crash of ours is no reason for anybody to go without: the other side still has all three attempts to fail."""
+    trip = begin_one()
+    take_off()
+    for _ in range(lost - 1):
+        make_due(trip)
+        take_off()
+    make_due(trip)
+    refusals = iter([Retry("Try later."), Retry("Try later.")])
+    world.plan["hotel"] = lambda ticket: next(refusals, None)
+    drive()
+    assert saga(trip).status == Status.COMPLETED
+    assert history(trip)[-5:] == ["hotel RETRY", "hotel RETRY", "hotel DONE", "card DONE", "ticket DONE"]
+    assert saga(trip).forgiven == 0
+
+
 # --- answers that make no sense ---------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,111 @@
+"""A nursery over this test's database, the books that are looked at after each kill, and the matrix in print."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from marketplace.operations.auditor import audit
+from marketplace.sagas.testing.nursery import Nursery
+from marketplace.sagas.testing.seams import Boundary
+from payments.testing import SandboxServer
+from tests.crash.scenarios import SKU
+from tests.shop import Shop
+
+WHOLE = os.environ.get("CRASH_MATRIX") == "whole"
+SEED = os.environ.get("CRASH_SEED") or f"{datetime.now(UTC):%Y-%m-%d}"  # another sample every day, the same all day
+RESULTS = Path(__file__).resolve().parents[2] / "test-results" / "crash.json"
+PLENTY = 800
+
+_verdicts = []
+
+
+@pytest.fixture
+def bank(tmp_path, settings):
+    """A sandbox gateway with books of its own, so that all that is in them is of this test."""
+    server = SandboxServer(tmp_path / "bank")
+    server.start()
+    settings.PAYMENT_GATEWAY = "sandbox"
+    settings.SANDBOX_GATEWAY_URL = server.url
+    settings.SANDBOX_API_KEY = server.api_key
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def crash_shop(bank, transactional_db):
+    """A shop with plenty of one product."""
+    shop = Shop(bank)
+    shop.stocked(SKU, PLENTY)
+    return shop
+
+
+@pytest.fixture
+def nursery(process_environment, transactional_db, bank, tmp_path):
+    """Where workers of this test's shop are born."""
+    environment = {
+        **process_environment, **bank.environment, "SAGA_RETRY_DELAY_SECONDS": "0", "PAYMENT_TIMEOUT_SECONDS": "0.5",
+        "LOG_LEVEL": "ERROR",
+    }  # fmt: skip
+    with Nursery(environment, log=tmp_path / "workers.log") as born:
+        yield born
+
+
+@pytest.fixture
+def complaints(crash_shop):
+    """Ask the auditor, and count the units."""
+
+    def look():
+        yield from (f"the auditor: {finding}" for finding in audit(ask_gateway=True).findings)
+        _, reserved = crash_shop.levels(SKU)
+        if reserved:
+            yield f"{reserved} units are held for nobody"
+
+    return look
+
+
+@pytest.fixture
+def report():
+    """Take down a verdict for the table at the end."""
+    return _verdicts.append
+
+
+def pytest_report_header(config):
+    return f"crash matrix: {'whole' if WHOLE else f'a sample, CRASH_SEED={SEED}'}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not _verdicts:
+        return
+    write = terminalreporter.write_line
+    terminalreporter.section("crash matrix")
+    for line in table(_verdicts):
+        write(line)
+    RESULTS.parent.mkdir(exist_ok=True)
+    cells = [verdict.as_json() for verdict in _verdicts]
+    body = {"whole": WHOLE, "seed": SEED, "ok": all(cell["ok"] for cell in cells), "cells": cells}
+    RESULTS.write_text(json.dumps(body, indent=2) + "\n")
+    failed = sum(not cell["ok"] for cell in cells)
+    seconds = sum(verdict.seconds for verdict in _verdicts)
+    write(f"{len(cells)} kills, {failed} of them left a mark; {seconds:.0f} s. Written to {RESULTS.name}.")
+    if not WHOLE:
+        write(f"This was a sample; CRASH_SEED={SEED} draws it again, `make crash` kills everywhere.")
+
+
+def table(verdicts):
+    """Scenario by scenario: a row for each step and direction, a column for each boundary."""
+    rows = {}
+    for verdict in verdicts:
+        said = "FAILED" if verdict.problems else "ok"
+        rows.setdefault((verdict.definition, verdict.scenario, verdict.cell.place), {})[verdict.cell.boundary] = said
+    yield f"{'':36}{'before the':>12}{'after the':>12}{'before the':>12}{'after the':>12}{'before the':>17}"
+    yield f"{'':36}{'effect':>12}{'effect':>12}{'commit':>12}{'commit':>12}{'acknowledgement':>17}"
+    told = None
+    for (definition, scenario, place), said in rows.items():
+        if told != scenario:
+            told = scenario
+            yield f"{definition}: {scenario}"
+        *cells, last = (said.get(boundary, "·") for boundary in Boundary)
+        yield f"  {place:34}" + "".join(f"{cell:>12}" for cell in cells) + f"{last:>17}"
