@@ -1,5 +1,7 @@
 """What news of a payment means for its order. Here it is decided which saga has to know, and nothing is carried out.
 
+    the bank has decided, as it had said it would
+        being placed    the saga that places it is told
     the bank took the money back, or the buyer complained there
         being placed    the saga that places it is stopped, and undoes what it did
         confirmed       a reversal is started
@@ -24,7 +26,7 @@ from orders import events, reversals, wording
 from orders.models import BEFORE_CONFIRMATION, Order, Status
 from orders.reversals import Wish
 from orders.sagas.payment_case import PaymentCase
-from payments.observations import DISPUTED, REFUNDED, REVERSED, Observed
+from payments.observations import AUTHORIZED, CAPTURED, DECLINED, DISPUTED, REFUNDED, REVERSED, VOIDED, Observed
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +40,13 @@ def heard(observed: Observed) -> bool:
     if react is None or order is None:
         return False
     return react(order, observed, database_now())
+
+
+def _outcome(order: Order, observed: Observed, now: datetime) -> bool:
+    """The saga that places the order may be waiting for this."""
+    detail = observed.detail
+    payload = {"kind": observed.kind, "code": detail.get("code", ""), "message": detail.get("message", "")}
+    return sagas.signal(order.saga_id, "payment_outcome", signal_id=observed.event_id, payload=payload).accepted
 
 
 def _reversed(order: Order, observed: Observed, now: datetime) -> bool:
@@ -76,6 +85,8 @@ def _taken_back(order: Order, observed: Observed, code: str, why: str, now: date
         if sagas.signal(order.saga_id, "payment_reversed", signal_id=observed.event_id, payload=payload).accepted:
             return True
         order = Order.objects.get(pk=order.id)  # it has come to an end meanwhile
+    if order.status in BEFORE_CONFIRMATION:
+        return True  # it is being undone already, which takes what the books say of the money into account
     if order.status == Status.CONFIRMED:
         if not reversals.reverse(order.id, wish, why=why, now=now):
             order = Order.objects.get(pk=order.id)  # it is being taken back already; or it is, or has left, just now
@@ -118,6 +129,10 @@ def _amount(observed: Observed) -> str:
 
 
 _REACTIONS: Final[Mapping[str, Callable[[Order, Observed, datetime], bool]]] = {
+    AUTHORIZED: _outcome,
+    CAPTURED: _outcome,
+    DECLINED: _outcome,
+    VOIDED: _outcome,
     REVERSED: _reversed,
     DISPUTED: _disputed,
     REFUNDED: _refunded,

@@ -13,6 +13,7 @@ from marketplace.sagas.selectors import Story
 from orders.errors import UnknownOrder
 from orders.models import Order, OrderLine
 from payments import selectors as payments
+from payments.selectors import PaymentView
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,14 @@ class ItemView:
 
 @dataclass(frozen=True, slots=True)
 class PaymentSummary:
-    """How the payment of an order stands; `transaction_id` is the gateway's."""
+    """How the payment of an order stands; `transaction_id` is the gateway's.
+
+    `action_url`: where the buyer has to go now to confirm it with the bank; mostly empty.
+    """
 
     status: str
     transaction_id: str
+    action_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +118,16 @@ def view(row: Order, lines: Sequence[OrderLine], *, payment: PaymentSummary | No
 def _views(rows: Sequence[Order]) -> list[OrderView]:
     ids = [row.id for row in rows]
     paid = payments.payments_of(ids) if ids else {}
-    summaries = {key: PaymentSummary(one.status, one.gateway_reference) for key, one in paid.items()}
+    summaries = {key: _summary(one) for key, one in paid.items()}
     lines: dict[UUID, list[OrderLine]] = {}
     for line in OrderLine.objects.filter(order_id__in=ids).order_by("position"):
         lines.setdefault(line.order_id, []).append(line)
     return [view(row, lines.get(row.id, []), payment=summaries.get(row.id)) for row in rows]
+
+
+def _summary(payment: PaymentView) -> PaymentSummary:
+    open_at = payment.action_url if payment.status == "PENDING" else ""  # afterwards there is nothing to confirm
+    return PaymentSummary(payment.status, payment.gateway_reference, open_at)
 
 
 def order(order_id: UUID) -> OrderView:

@@ -28,7 +28,7 @@ MONEY: Final[Mapping[str, str]] = {
 def failure(code: str, detail: Mapping[str, Any], *, refund: str) -> str:
     """Return the words for the buyer: what happened, and where the money is (`refund`: the order's refund status)."""
     sentence = SENTENCES.get(code, "This order could not be completed.")
-    if code == "payment_declined" and detail.get("message"):
+    if code in ("payment_declined", "payment_timeout") and detail.get("message"):
         sentence = f"Payment failed. {detail['message']}"
     if code == "out_of_stock":
         sentence = f"{sentence} {shortages(detail.get('shortages', ()))}".strip()

@@ -98,6 +98,13 @@ def Fail(code: str, message: str = "") -> Exit:  # noqa: N802
     return Exit("failed", code, message)
 
 
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """How a `Wait` ends whose time has passed, where that decides nothing: the next step finds out what to do."""
+
+    message: str = ""
+
+
 class Remote(Protocol):
     """An action outside of our database, in its three parts. `prepare` and `record` take groups, `send` one request."""
 
@@ -180,6 +187,8 @@ class Call(_Node):
     `key_window` is how long the other side remembers a key (a function of the prepared request where that depends on
     who it is). When the first attempt under a key lies further back, sending it again could make it happen twice: then
     it is never sent again, only probed. Needs a `probe` of what is done, and of its undo.
+
+    `unless(ticket)`: there is nothing to call for, so the step is passed by without a trace.
     """
 
     name: str
@@ -187,6 +196,7 @@ class Call(_Node):
     undo: Remote | None = field(default=None, kw_only=True)
     retry: RetryPolicy = field(default=RetryPolicy(), kw_only=True)
     undo_retry: RetryPolicy = field(default=UNDO_POLICY, kw_only=True)
+    unless: Callable[[Ticket], bool] | None = field(default=None, kw_only=True)
     timeout: float = field(default=30.0, kw_only=True)
     key_window: timedelta | Callable[[Any], timedelta | None] | None = field(default=None, kw_only=True)
 
@@ -199,7 +209,7 @@ class Call(_Node):
 class Wait(_Node):
     """Wait for the signal `signal` (default: the step's name) until `until(ticket)`, then leave by `otherwise`.
 
-    Past the pivot, where there is no way back, a wait that ran out is left to a person.
+    Past the pivot, where there is no way back, a wait that ran out is left to a person, unless it just goes on.
 
     `unless(ticket)`: the wait is over before it began. `receive` takes in the signal's payload (`ticket.signal`), in
     our transaction: `Done` goes on, `Refused` ends the saga, `Parked` leaves it to a person, and with `Retry` or
@@ -208,7 +218,7 @@ class Wait(_Node):
 
     name: str
     until: Callable[[Ticket], datetime] = field(kw_only=True)
-    otherwise: Exit = field(kw_only=True)
+    otherwise: Exit | GoOn = field(kw_only=True)
     signal: str = field(default="", kw_only=True)
     unless: Callable[[Ticket], bool] | None = field(default=None, kw_only=True)
     receive: Handler | None = field(default=None, kw_only=True)
@@ -379,6 +389,7 @@ __all__ = [
     "DefinitionError",
     "Exit",
     "Fail",
+    "GoOn",
     "Probing",
     "Refused",
     "Remote",

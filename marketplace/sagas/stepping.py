@@ -15,7 +15,7 @@ from django.utils.functional import cached_property
 
 from marketplace.sagas import redrive, rows, standby, stops
 from marketplace.sagas.course import Course
-from marketplace.sagas.definition import Call, Node, Probing, Saga, Step, Wait, Workspace
+from marketplace.sagas.definition import Call, GoOn, Node, Probing, Saga, Step, Wait, Workspace
 from marketplace.sagas.gate import Gate, remote_of
 from marketplace.sagas.models import Result, Status
 from marketplace.sagas.outcomes import Done, Outcome, Ready, Retry, Unknown
@@ -175,7 +175,10 @@ class Pass(Course):
             elif isinstance(node, Wait):
                 self._wait(group, node)
             elif isinstance(node, Call):
-                self._call(group, node)
+                if node.unless is not None and not undoing:
+                    group = [run for run in group if not self._passed_by(run, node)]
+                if group:
+                    self._call(group, node)
             else:
                 handler = node.undo if undoing and node.undo else node.do
                 self._handle(group, node, handler)
@@ -228,6 +231,14 @@ class Pass(Course):
             else:
                 self._apply(run, node, answer, started_at=started_at)
 
+    def _passed_by(self, run: Run, node: Call) -> bool:
+        """Whether there is nothing to call for: then the saga is at its next step already."""
+        run.ticket.step = node.name
+        if run.attempt or node.unless is None or not node.unless(run.ticket):
+            return False
+        self._forward(run)
+        return True
+
     def _wait(self, group: list[Run], node: Wait) -> None:
         received: list[Run] = []
         for run in group:
@@ -260,9 +271,11 @@ class Pass(Course):
                 self._apply(run, node, outcome, started_at=run.step_started_at)
 
     def _expire(self, run: Run, node: Wait) -> None:
-        """The time to wait is over: leave by the wait's exit, or to a person where there is no way back."""
+        """The time to wait is over: leave by the wait's exit, or to a person where that leads back and none may go."""
         self._journal.note(run, node.name, Result.EXPIRED, node.otherwise.message, started_at=run.step_started_at)
-        if past_pivot(run):
+        if isinstance(node.otherwise, GoOn):
+            self._forward(run)
+        elif past_pivot(run):
             run.wait_until = None  # who lets it go on lets it wait anew
             self._park(run, f"{node.name} ran out past the pivot: {node.otherwise.message or node.otherwise.code}")
         else:

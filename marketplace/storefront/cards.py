@@ -22,6 +22,10 @@ CARDS: Final = (
     TestCard("tok_insufficient_funds", "Card without enough money", "The bank says no: not enough on it.", "9995"),
     TestCard("tok_timeout", "Bank answers late", "The money is held, but the answer gets lost. We ask again.", "0119"),
     TestCard("tok_flaky", "Flaky bank", "Out of order twice, then it works.", "0341"),
+    TestCard("tok_requires_action", "Card that asks you", "The bank wants you to confirm, on its own page.", "3220"),
+    TestCard("tok_delayed_success", "Slow bank", "It says yes, some seconds later.", "9979"),
+    TestCard("tok_delayed_decline", "Slow bank that says no", "It says no, some seconds later.", "9987"),
+    TestCard("tok_late_rejection", "Card whose bank changes its mind", "It pays, then takes the money back.", "5423"),
     TestCard("tok_fraud", "Suspicious card", "The bank says yes, our own check says no.", "4954"),
 )
 DEFAULT_CARD: Final = CARDS[0]

@@ -210,7 +210,7 @@ def as_json(order: OrderView) -> dict[str, Any]:
         ),
         "shipment": None,
         "sagaId": str(order.saga_id),
-        "links": _links(order.id, order.status),
+        "links": _links(order),
     }
 
 
@@ -220,14 +220,17 @@ def _address(address: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"postalCode" if key == "postal_code" else key: value for key, value in address.items()}
 
 
-def _links(order_id: UUID, status: str) -> dict[str, str]:
+def _links(order: OrderView) -> dict[str, str]:
     names = {"self": "api-order", "saga": "api-order-saga"}
-    if status in BEFORE_SHIPPING:
+    if order.status in BEFORE_SHIPPING:
         names["cancel"] = "api-order-cancel"
-    if status == Status.RESERVED:
+    if order.status == Status.RESERVED:
         names["pay"] = "api-order-pay"
     prefix = get_script_prefix()
-    return {relation: _address_of(name, prefix).format(order_id) for relation, name in names.items()}
+    links = {relation: _address_of(name, prefix).format(order.id) for relation, name in names.items()}
+    if order.payment and order.payment.action_url and order.status == Status.PAYMENT_PENDING:
+        links["payment"] = order.payment.action_url  # at the bank: send the buyer there, who comes back by themselves
+    return links
 
 
 @cache

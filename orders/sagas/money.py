@@ -17,6 +17,8 @@ from marketplace.kernel.money import format_minor
 from marketplace.sagas.outcomes import Done, Outcome, Parked, Ready, Refused, Retry, Unavailable, Unknown
 from marketplace.sagas.ticket import Ticket
 from orders.desk import OpenOrder
+from orders.sagas import bank
+from orders.sagas.bank import HOLD_MARGIN
 from payments import services as payments
 from payments.gateways.base import Outcome as Verdict
 from payments.gateways.base import Reply
@@ -30,8 +32,6 @@ SETTLED = {
     "REVERSED": "The bank has taken the money back itself, so there is nothing to refund.",
     "DISPUTED": "The bank was asked to take the money back and decides about it, so nothing is refunded on top.",
 }
-
-HOLD_MARGIN = timedelta(minutes=5)  # beyond the saga's own deadline: for the undoing, should it come to that
 
 
 def method_is_known(ticket: Ticket) -> bool:
@@ -111,7 +111,10 @@ class _Authorize(_Operation):
     name = "AUTHORIZE"
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
-        """Extend the holds so that they can't lapse meanwhile, open the payments, write the attempts."""
+        """Extend the holds so that they can't lapse meanwhile, open the payments, write the attempts.
+
+        Where the bank's word was here before the answer to an earlier attempt, there is nothing left to ask.
+        """
         until = now + timedelta(seconds=settings.SAGA_TIMEOUT_SECONDS) + HOLD_MARGIN
         held = inventory.extend([ticket.subject_id for ticket in tickets], until=until)
         asked = [ticket for ticket in tickets if ticket.subject_id in held]
@@ -119,32 +122,57 @@ class _Authorize(_Operation):
             if ticket.subject.order.status == "RESERVED":
                 ticket.subject.change("await_payment", "Asking the payment provider.", until=until)
         orders = [ticket.subject.order for ticket in asked]
-        payments.open([NewPayment(o.id, o.payment_method, o.total_minor, o.currency) for o in orders], now=now)
-        ready = iter(super().prepare(asked, now=now))
-        lost = Parked("The units are no longer held for this order, although its saga is alive.")
-        return [next(ready) if ticket.subject_id in held else lost for ticket in tickets]
+        views = payments.open([NewPayment(o.id, o.payment_method, o.total_minor, o.currency) for o in orders], now=now)
+        known = {v.reference_id: v for v in views if v.status not in ("PENDING", "VOIDED")}
+        due = [ticket for ticket in asked if ticket.subject_id not in known]
+        answers = dict(zip((t.subject_id for t in due), super().prepare(due, now=now), strict=True))
+        for ticket in asked if known else ():
+            if ticket.subject_id in known:
+                answers[ticket.subject_id] = bank.decided(ticket.subject, known[ticket.subject_id]) or _NOT_HELD
+        return [answers.get(ticket.subject_id, _NOT_HELD) for ticket in tickets]
+
+    def record(self, tickets: Sequence[Ticket], replies: Sequence[Any], *, now: datetime) -> Sequence[Outcome]:
+        """Write down what the gateway said; where it decides later, see to it that the units are kept until then."""
+        outcomes = list(super().record(tickets, replies, now=now))
+        later = [at for at, outcome in enumerate(outcomes) if outcome is _CONFIRM or outcome is _PATIENCE]
+        if later:
+            due = bank.wait_for_it([tickets[at] for at in later], now=now)
+            for at in later:
+                outcomes[at] = Done({"outcome_due": due.isoformat()}, str(getattr(outcomes[at], "message", "")))
+        return outcomes
+
+    def _outcome(self, ticket: Ticket, call: GatewayCall, reply: Reply, view: PaymentView) -> Outcome:
+        if reply.outcome is not Verdict.DONE and view.status == "AUTHORIZED":
+            return bank.paid(ticket.subject, view)  # a webhook was faster than the answer, which says less
+        if reply.outcome is Verdict.PENDING:
+            later = _CONFIRM if reply.code == "requires_action" else _PATIENCE
+            return bank.decided(ticket.subject, view) or later
+        return super()._outcome(ticket, call, reply, view)
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        opened.change("pay", "The payment provider has authorized the amount.", transaction_id=view.gateway_reference)
-        opened.tell("PAYMENT_AUTHORIZED", payment_id=view.id, transaction_id=view.gateway_reference)
-        opened.tell("ORDER_PAID", transaction_id=view.gateway_reference)
-        return Done(message=f"{_amount(view)} authorized.")
+        return bank.paid(opened, view)
 
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        opened.tell("PAYMENT_DECLINED", payment_id=view.id, reason=reply.code)
-        return _declined(reply, "The card was declined.")
+        return bank.declined(opened, view, code=reply.code, message=reply.message or "The card was declined.")
+
+
+_NOT_HELD = Parked("The units are no longer held for this order, although its saga is alive.")
+_CONFIRM = Done(message="The bank wants the buyer to confirm.")
+_PATIENCE = Done(message="The bank takes its time, and tells us later.")
 
 
 class _Capture(_Operation):
     name = "CAPTURE"
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        opened.tell("PAYMENT_CAPTURED", payment_id=view.id, amount=_amount(view))
-        return Done(message=f"{_amount(view)} captured.")
+        opened.tell("PAYMENT_CAPTURED", payment_id=view.id, amount=bank.amount(view))
+        return Done(message=f"{bank.amount(view)} captured.")
 
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        opened.tell("PAYMENT_DECLINED", payment_id=view.id, reason=reply.code)
-        return _declined(reply, "The payment could not be completed.")
+        if reply.code == "already_captured" and view.status == "CAPTURED":
+            return self.done(opened, reply, view)  # the bank has taken it together with its yes, and told us so
+        message = reply.message or "The payment could not be completed."
+        return bank.declined(opened, view, code=reply.code, message=message)
 
 
 class _Void(_Operation):
@@ -259,15 +287,6 @@ def settled_by(payment: PaymentView) -> str:
     if payment.reversed_minor and payment.refunded_minor + payment.reversed_minor == payment.captured_minor:
         return "REVERSED"
     return "DISPUTED" if payment.dispute == "OPEN" and payment.captured_minor else ""
-
-
-def _declined(reply: Reply, default: str) -> Refused:
-    message = reply.message or default
-    return Refused("payment_declined", message, {"reason": reply.code, "message": message})
-
-
-def _amount(view: PaymentView) -> str:
-    return f"{format_minor(view.amount_minor, view.currency)} {view.currency}"
 
 
 authorize, capture, void, refund = _Authorize(), _Capture(), _Void(), _Refund()

@@ -1,8 +1,8 @@
 """Buy Now, from the basket to the confirmed order."""
 
-from marketplace.sagas.definition import Call, Cancel, Fail, RetryPolicy, Saga, Step, Wait
+from marketplace.sagas.definition import Call, Cancel, Fail, GoOn, RetryPolicy, Saga, Step, Wait
 from orders.desk import Desk
-from orders.sagas import closing, money, risk, stock
+from orders.sagas import bank, closing, money, risk, stock
 
 GATEWAY = RetryPolicy(
     spent="compensate", code="payment_timeout", message="The payment provider did not answer in time."
@@ -12,12 +12,13 @@ GATEWAY = RetryPolicy(
 class PlaceOrder(Saga):
     """Turn a basket into a confirmed order, or leave the buyer uncharged and the stock untouched.
 
-    An order that comes with a payment method never stops at the wait. A buyer or staff may stop it at any time before
-    it is confirmed, and so may the bank, by taking the money back; whatever was done by then is undone, in reverse
-    order.
+    An order that comes with a payment method never stops at the first wait, and one whose bank answers at once not at
+    the second. Where a bank decides later, its word is waited for; if none comes in time, it is asked. A buyer or staff
+    may stop it at any time before it is confirmed, and so may the bank, by taking the money back; whatever was done by
+    then is undone, in reverse order.
     """
 
-    name, version = "place_order", 1
+    name, version = "place_order", 2
     workspace = Desk
     steps = (
         Step("validate_inventory", do=stock.validate, queue="inventory"),
@@ -30,6 +31,15 @@ class PlaceOrder(Saga):
             otherwise=Cancel("reservation_expired"),
         ),
         Call("authorize_payment", do=money.authorize, undo=money.void, retry=GATEWAY, queue="payments"),
+        Wait(
+            "payment_outcome",
+            queue="payments",
+            unless=bank.is_paid,
+            receive=bank.take_outcome,
+            until=bank.outcome_due,
+            otherwise=GoOn("No word from the bank in time."),
+        ),
+        Call("look_up_payment", unless=bank.is_paid, do=bank.look_up, retry=GATEWAY, queue="payments"),
         Step("check_fraud", do=risk.check),
         Call("capture_payment", do=money.capture, undo=money.refund, retry=GATEWAY, queue="payments"),
         Step("confirm_order", do=stock.sell_and_confirm),

@@ -41,6 +41,11 @@ _UNDER_WAY: Final[Mapping[str, tuple[str, str]]] = {
     "PAYMENT_PENDING": ("Asking your bank", "This takes a moment. You can stay, or come back to this page later."),
     "PAID": ("Your bank said yes", "One routine check, and it’s yours."),
 }
+# While the bank has not decided: whether it waits for the buyer.
+_AT_THE_BANK: Final[Mapping[bool, tuple[str, str]]] = {
+    True: ("Please confirm with your bank", "Your bank wants to know that it is really you. Then it’s done."),
+    False: ("Your bank is thinking it over", "That can take a while. Your things stay put; you can close this page."),
+}
 _STANDING: Final[Mapping[str, tuple[str, str]]] = {
     "CONFIRMED": ("It’s yours", "Thank you! Your order is confirmed and on its way to our warehouse."),
     "SHIPPED": ("It has left the house", "Your parcel has been handed over to the carrier."),
@@ -63,8 +68,9 @@ class Shortfall:
 class OrderPage:
     """What the page shows. `tone` is "busy", "good", "bad", "calm" or "attention", for the style sheet.
 
-    `running`: more will happen by itself. `awaits_payment`: only the buyer can move it on. `finished`: nothing will
-    happen any more. `version` changes when, and only when, something on the page does.
+    `running`: more will happen by itself, and soon. `awaits_payment`: only the buyer can move it on. `awaits_bank`: the
+    bank has still to decide, or the buyer to confirm there (`confirm_at`). `finished`: nothing will happen any more.
+    `version` changes when, and only when, something on the page does.
     """
 
     order: OrderView
@@ -81,11 +87,17 @@ class OrderPage:
     total: str
     running: bool
     awaits_payment: bool
+    awaits_bank: bool
     needs_attention: bool
     finished: bool
     can_cancel: bool
     time_left: str
     version: str
+
+    @property
+    def confirm_at(self) -> str:
+        """Where the buyer confirms the payment with the bank; empty where there is nothing to confirm."""
+        return self.order.payment.action_url if self.awaits_bank and self.order.payment else ""
 
     @property
     def announcement(self) -> str:
@@ -135,6 +147,7 @@ def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: boo
     reversing = _reversing(order)
     finished = story.status in AT_REST and (stands or order.status in ENDED) and not reversing
     awaits_payment = _awaits_payment(order, story) and not paying
+    awaits_bank = _awaits_bank(order, story)
     tone, headline, what = _words(order, story, awaits_payment=awaits_payment)
     over = _over(order)
     total = price(order.total_minor, order.currency)
@@ -159,8 +172,9 @@ def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: boo
         lines=receipt(story, finished=finished, awaits_payment=awaits_payment),
         shortfalls=_shortfalls(order.failure_detail),
         total=total,
-        running=not (finished or awaits_payment or needs_attention),
+        running=not (finished or awaits_payment or awaits_bank or needs_attention),
         awaits_payment=awaits_payment,
+        awaits_bank=awaits_bank,
         needs_attention=needs_attention,
         finished=finished,
         can_cancel=_can_cancel(order, story),
@@ -179,6 +193,12 @@ def _awaits_payment(order: OrderView, story: SagaStory) -> bool:
     """Whether the saga stands at its wait, and no method of payment has come yet."""
     at_the_wait = story.current_step == "payment_request" and story.status == "IN_PROGRESS"
     return order.status == "RESERVED" and at_the_wait and not order.payment_method
+
+
+def _awaits_bank(order: OrderView, story: SagaStory) -> bool:
+    """Whether the saga waits for the word of a bank that decides later."""
+    at_the_wait = story.current_step == "payment_outcome" and story.status == "IN_PROGRESS"
+    return order.status == "PAYMENT_PENDING" and at_the_wait
 
 
 def _reversing(order: OrderView) -> bool:
@@ -216,6 +236,8 @@ def _words_under_way(order: OrderView, story: SagaStory) -> tuple[str, str, str]
     if story.status == "COMPENSATING":
         doing = now_doing(story.current_step, undoing=True, again=False)
         return "busy", "This isn’t going to work, so we are undoing it", doing
+    if _awaits_bank(order, story):
+        return "calm", *_AT_THE_BANK[bool(order.payment and order.payment.action_url)]
     headline, what = _UNDER_WAY.get(order.status, ("Your order is in", "We are working on it."))
     if tried_before(story) and order.status in {"PAYMENT_PENDING", "PAID"}:
         what = "Your bank gave no clear answer yet. We are asking again; you will not be charged twice."
@@ -246,7 +268,7 @@ def _version(order: OrderView, story: SagaStory, *, paying: bool) -> str:
         order.status,
         order.failure_code,
         order.refund_status,
-        order.payment and order.payment.status,
+        order.payment and (order.payment.status, order.payment.action_url),
         order.payment_method,
         order.reserved_until,
         story.status,

@@ -11,7 +11,7 @@ from orders.selectors import SagaStory
 
 STAGES: Final = (
     ("reserved", "Reserved", ("validate_inventory", "reserve_inventory")),
-    ("payment", "Payment", ("payment_request", "authorize_payment", "payment_outcome")),
+    ("payment", "Payment", ("payment_request", "authorize_payment", "payment_outcome", "look_up_payment")),
     ("fraud_check", "Fraud check", ("check_fraud",)),
     ("confirmed", "Confirmed", ("capture_payment", "confirm_order")),
 )

@@ -84,6 +84,7 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     ),
 }
 
+_PUT_BACK: Final = "So we stopped, and put your things back on the shelf."
 _FAILED: Final = Ending(
     "This order didn’t work out",
     "We had to stop, and everything went back on the shelf.",
@@ -99,9 +100,11 @@ _CANCELLED: Final = Ending(
 def ending(status: str, failure_code: str, *, bank_said: str = "") -> Ending:
     """Return how an order in `status` FAILED or CANCELLED ended; a code that came later still reads as a sentence.
 
-    `bank_said`: the bank's own sentence about a payment that it declined.
+    `bank_said`: the bank's own sentence about a payment that it declined, or ours about one that it never decided.
     """
     found = ENDINGS.get(failure_code) or (_CANCELLED if status == "CANCELLED" else _FAILED)
     if failure_code == "payment_declined" and bank_said:
         return replace(found, what=f"Your bank’s answer: “{bank_said}” So we put your things back on the shelf.")
+    if failure_code == "payment_timeout" and bank_said:
+        return replace(found, headline="The bank didn’t say yes in time", what=f"{bank_said} {_PUT_BACK}")
     return found

@@ -36,7 +36,7 @@ WORDS: Final[Mapping[str, StepWords]] = {
     ),
     "authorize_payment": StepWords(
         doing="Asking your bank…",
-        done="Your bank said yes",
+        done="Asked your bank",
         refused="Your bank said no",
         again="Your bank gave no clear answer",
         undoing="Undoing: telling your bank to let go of the money…",
@@ -46,6 +46,12 @@ WORDS: Final[Mapping[str, StepWords]] = {
         doing="Waiting for your bank…",
         done="Your bank said yes",
         refused="Your bank said no",
+    ),
+    "look_up_payment": StepWords(
+        doing="Asking your bank how it decided…",
+        done="Your bank said yes",
+        refused="Your bank has not said yes",
+        again="Your bank gave no clear answer",
     ),
     "check_fraud": StepWords(
         doing="Running a routine check…",

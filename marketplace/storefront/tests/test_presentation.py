@@ -1,5 +1,6 @@
 """Every sentence a shopper can read about an order, without a database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -319,3 +320,37 @@ def test_money_that_the_bank_has_taken_up_itself(refund_status: str, code: str, 
         assert page.money.moved == moved
         assert words in page.money.sentence
         assert "No money was taken" not in page.announcement
+
+
+class TestABankThatDecidesLater:
+    WAITING = a_story(
+        "IN_PROGRESS", "payment_outcome", *RESERVED, entry("authorize_payment"), entry("payment_outcome", "WAITING")
+    )
+
+    def order(self, action_url: str = "") -> OrderView:
+        payment = PaymentSummary("PENDING", "", action_url)
+        return replace(an_order("PAYMENT_PENDING"), payment=payment, reserved_until=NOW)
+
+    def test_the_buyer_is_sent_to_the_bank(self) -> None:
+        page = shown(self.order("https://bank.example/confirm"), self.WAITING)
+        assert (page.confirm_at, page.running, page.tone) == ("https://bank.example/confirm", False, "calm")
+        assert page.headline == "Please confirm with your bank"
+        assert page.can_cancel
+        assert states(page) == ["done", "active", "waiting", "waiting"]
+
+    def test_or_waits_with_us(self) -> None:
+        page = shown(self.order(), self.WAITING)
+        assert (page.confirm_at, page.awaits_bank, page.running) == ("", True, False)
+        assert page.lines[-1].text == "Waiting for your bank…"
+
+    def test_nobody_is_sent_there_who_has_been(self) -> None:
+        moved_on = a_story("IN_PROGRESS", "capture_payment", *RESERVED, entry("authorize_payment"))
+        assert shown(self.order("https://bank.example/confirm"), moved_on).confirm_at == ""
+
+    def test_the_page_is_another_once_there_is_somewhere_to_go(self) -> None:
+        urls = ("", "https://bank.example/confirm")
+        assert len({shown(self.order(url), self.WAITING).version for url in urls}) == 2
+
+    def test_time_that_ran_out_is_told_as_such(self) -> None:
+        page = ended("payment_timeout", failure_detail={"message": "It was not confirmed in time."})
+        assert page.what == "It was not confirmed in time. So we stopped, and put your things back on the shelf."
