@@ -3,7 +3,7 @@
 Set-based, inside the transaction of `payments.services`, which holds the locks on the payments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -187,3 +187,22 @@ def import_refund(payment: PaymentView, *, total_minor: int, now: datetime) -> N
         created_at=now,
         updated_at=now,
     )
+
+
+def watch(payment_ids: Collection[UUID], *, for_sure: bool, until: datetime, now: datetime) -> None:
+    """Have the charges of these payments looked for until then; unless `for_sure`, only where an answer was lost."""
+    if not payment_ids:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO payments_watchedkey AS t (payment_id, until, due_at, looks, created_at)
+            SELECT over.id, %s, %s, 0, %s FROM unnest(%s::uuid[]) AS over (id)
+            WHERE %s OR EXISTS (
+                SELECT 1 FROM payments_attempt a
+                WHERE a.payment_id = over.id AND a.operation = 'AUTHORIZE' AND a.outcome IN ('', 'UNKNOWN')
+            )
+            ON CONFLICT (payment_id) DO UPDATE SET due_at = LEAST(t.due_at, excluded.due_at), until = excluded.until
+            """,
+            [until, now, now, list(payment_ids), for_sure],
+        )

@@ -257,6 +257,23 @@ class ReconciliationCase(models.Model):
         return f"{self.get_kind_display()}: {self.key} ({self.status})"
 
 
+class WatchedKey(models.Model):
+    """A payment that is over, and whose authorization may yet land at the gateway. See `payments.watch`."""
+
+    payment = models.OneToOneField(Payment, on_delete=models.PROTECT, primary_key=True, related_name="watched")
+    until = models.DateTimeField(help_text="When the gateway forgets the key.")
+    due_at = models.DateTimeField(help_text="When to look next.")
+    looks = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["due_at"]
+        indexes = [models.Index(fields=["due_at"], name="watched_keys_due")]
+
+    def __str__(self) -> str:
+        return f"watched until {self.until:%Y-%m-%d %H:%M}"
+
+
 class WebhookEvent(models.Model):
     """One event that a gateway has told of, once, however often it was sent. Written by `payments.inbox`."""
 

@@ -19,12 +19,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Q
 
 from payments import gateways
 from payments.errors import CallInsideTransaction
 from payments.gateways.base import Charge
-from payments.models import Payment
+from payments.models import Attempt, Observation, Payment
 from payments.selectors import PaymentView, views
+from payments.states import HOLDING, Operation, PaymentStatus, Standing
 
 AT_A_TIME: Final = 8  # looks at gateways
 
@@ -76,6 +78,59 @@ def tell(observed: Observed) -> bool:
     """Tell all who listen; return whether one of them has taken the matter in hand. Needs the caller's transaction."""
     answers = [listener(observed) for listener in _listeners]  # all of them hear it
     return any(answers)
+
+
+def write_down(
+    kind: str, payment: PaymentView, before: Standing, *, event_id: str, occurred_at: datetime, now: datetime
+) -> Observed:
+    """Write the news that `payment`, which stood as `before`, stands as it does now; they are told after the commit.
+
+    Needs the transaction that has moved the payment, and its lock.
+    """
+    asked = Attempt.objects.filter(payment_id=payment.id, operation=_ASKED_BY.get(kind, Operation.AUTHORIZE)).exists()
+    detail = _detail(kind, before, payment, by_bank=not asked or kind in (REVERSED, DISPUTED))
+    event_id = _unused(event_id, payment.id)
+    Observation.objects.create(
+        payment_id=payment.id,
+        event_id=event_id,
+        kind=kind,
+        detail=detail,
+        occurred_at=occurred_at,
+        due_at=now,
+        created_at=now,
+    )
+    return Observed(payment.reference_id, payment.id, kind, payment, event_id, occurred_at, detail)
+
+
+_ASKED_BY: Final = {CAPTURED: Operation.CAPTURE, VOIDED: Operation.VOID, REFUNDED: Operation.REFUND}
+
+
+def _detail(kind: str, before: Standing, now: PaymentView, *, by_bank: bool) -> dict[str, Any]:
+    on_top = {
+        AUTHORIZED: now.amount_minor,
+        CAPTURED: now.captured_minor - before.captured_minor,
+        REFUNDED: now.refunded_minor - before.refunded_minor,
+        REVERSED: now.reversed_minor - before.reversed_minor,
+        DISPUTED: now.captured_minor - now.refunded_minor - now.reversed_minor,
+    }
+    was_over = before.status in (PaymentStatus.VOIDED, PaymentStatus.FAILED)
+    return {
+        "before": before.status,
+        "after": now.status,
+        "amount_minor": on_top.get(kind, 0),
+        "code": now.failure_code,
+        "message": now.failure_message,
+        "dispute": now.dispute,
+        "late": was_over and now.status in HOLDING,
+        "by_bank": by_bank,
+    }
+
+
+def _unused(event_id: str, payment_id: UUID) -> str:
+    """Return `event_id`, numbered if an earlier look for the sake of the same event has brought news already."""
+    earlier = Observation.objects.filter(payment_id=payment_id)
+    count = earlier.filter(Q(event_id=event_id) | Q(event_id__startswith=f"{event_id}#")).count()
+    return f"{event_id}#{count + 1}" if count else event_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,36 +15,26 @@ All but `send` work on whole groups in a constant number of statements and need 
 payments in the order of their ids, and lock nothing else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
 from payments import gateways, journal
 from payments.errors import CallInsideTransaction, KeyTaken, PaymentDiffers, SightingOutdated
-from payments.gateways.base import Reply
+from payments.gateways.base import Outcome, Reply
 from payments.journal import Asked, GatewayCall
-from payments.models import Attempt, Observation, Payment
-from payments.observations import (
-    AUTHORIZED,
-    CAPTURED,
-    DISPUTED,
-    REFUNDED,
-    REVERSED,
-    VOIDED,
-    Observed,
-    Sighting,
-)
+from payments.models import Payment
+from payments.observations import Observed, Sighting, write_down
+from payments.probing import key_window, probe
 from payments.selectors import PaymentView, views
 from payments.states import (
-    HOLDING,
     NOTHING_TO_DO,
     Operation,
     PaymentStatus,
@@ -62,8 +52,10 @@ __all__ = [
     "PaymentView",
     "begin",
     "begin_for",
+    "key_window",
     "observe",
     "open",
+    "probe",
     "record",
     "send",
 ]
@@ -226,10 +218,31 @@ def record(answers: Iterable[tuple[GatewayCall, Reply]], *, now: datetime) -> li
     for call, reply in new:
         standing = standings[call.payment_id]
         standings[call.payment_id] = after(standing, call.operation, reply, asked_minor=call.amount_minor)
+    _watch(new, standings, now=now)
     for payment_id, total in journal.finish_refunds(new, now=now).items():
         standings[payment_id] = refunded(standings[payment_id], total_minor=total)
     _move([(i, standing) for i, standing in standings.items() if standing != _standing(payments[i])], now=now)
     return [_as_it_stands(payments[call.payment_id], standings[call.payment_id]) for call, _ in answers]
+
+
+def _watch(new: Sequence[tuple[GatewayCall, Reply]], standings: Mapping[UUID, Standing], *, now: datetime) -> None:
+    """Keep an eye on payments that are over, and whose authorization may yet land, or has (`payments.watch`)."""
+    doubtful: dict[str, set[UUID]] = {}
+    landed: dict[str, set[UUID]] = {}
+    for call, reply in new:
+        if standings[call.payment_id].status not in (PaymentStatus.VOIDED, PaymentStatus.FAILED):
+            continue
+        match call.operation, reply.outcome:
+            case Operation.VOID, Outcome.DONE if reply.code == "nothing_to_void":
+                doubtful.setdefault(call.gateway, set()).add(call.payment_id)
+            case Operation.AUTHORIZE, Outcome.REFUSED if call.number > 1:
+                doubtful.setdefault(call.gateway, set()).add(call.payment_id)
+            case Operation.AUTHORIZE, Outcome.DONE:
+                landed.setdefault(call.gateway, set()).add(call.payment_id)
+    for gateway, payment_ids in doubtful.items():
+        journal.watch(payment_ids, for_sure=False, until=now + key_window(gateway), now=now)
+    for gateway, payment_ids in landed.items():
+        journal.watch(payment_ids, for_sure=True, until=now + key_window(gateway), now=now)
 
 
 def observe(sighting: Sighting, *, event_id: str, occurred_at: datetime, now: datetime) -> Observed | None:
@@ -253,51 +266,8 @@ def observe(sighting: Sighting, *, event_id: str, occurred_at: datetime, now: da
         _move([(payment.id, standing)], now=now, fields=_SEEN)
     if not kind:
         return None
-    asked = Attempt.objects.filter(payment_id=payment.id, operation=_ASKED_BY.get(kind, Operation.AUTHORIZE)).exists()
-    detail = _detail(kind, before, standing, by_bank=not asked or kind in (REVERSED, DISPUTED))
-    event_id = _unused(event_id, payment.id)
-    Observation.objects.create(
-        payment_id=payment.id,
-        event_id=event_id,
-        kind=kind,
-        detail=detail,
-        occurred_at=occurred_at,
-        due_at=now,
-        created_at=now,
-    )
     moved = _as_it_stands(payment, standing, _SEEN)
-    return Observed(payment.reference_id, payment.id, kind, moved, event_id, occurred_at, detail)
-
-
-def _unused(event_id: str, payment_id: UUID) -> str:
-    """Return `event_id`, numbered if an earlier look for the sake of the same event has brought news already."""
-    earlier = Observation.objects.filter(payment_id=payment_id)
-    count = earlier.filter(Q(event_id=event_id) | Q(event_id__startswith=f"{event_id}#")).count()
-    return f"{event_id}#{count + 1}" if count else event_id
-
-
-_ASKED_BY = {CAPTURED: Operation.CAPTURE, VOIDED: Operation.VOID, REFUNDED: Operation.REFUND}
-
-
-def _detail(kind: str, before: Standing, now: Standing, *, by_bank: bool) -> dict[str, Any]:
-    on_top = {
-        AUTHORIZED: now.amount_minor,
-        CAPTURED: now.captured_minor - before.captured_minor,
-        REFUNDED: now.refunded_minor - before.refunded_minor,
-        REVERSED: now.reversed_minor - before.reversed_minor,
-        DISPUTED: now.captured_minor - now.refunded_minor - now.reversed_minor,
-    }
-    was_over = before.status in (PaymentStatus.VOIDED, PaymentStatus.FAILED)
-    return {
-        "before": before.status,
-        "after": now.status,
-        "amount_minor": on_top.get(kind, 0),
-        "code": now.failure_code,
-        "message": now.failure_message,
-        "dispute": now.dispute,
-        "late": was_over and now.status in HOLDING,
-        "by_bank": by_bank,
-    }
+    return write_down(kind, moved, before, event_id=event_id, occurred_at=occurred_at, now=now)
 
 
 def _lock(payments: QuerySet[Payment]) -> list[PaymentView]:

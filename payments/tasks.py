@@ -6,7 +6,7 @@ from typing import Final
 from celery import shared_task
 
 from marketplace.kernel.clock import database_now
-from payments import news
+from payments import news, watch
 from payments.inbox import bell, processing
 
 SHIFT_SECONDS: Final = 5.0  # after that, others get a turn
@@ -27,5 +27,6 @@ def take_in_webhooks() -> int:
 
 @shared_task(name="payments.tasks.look_after", ignore_result=True)
 def look_after() -> int:
-    """Do what nobody rang for, and what is due again; by Celery beat, every few seconds."""
-    return processing.process_due() + news.pass_on(now=database_now())
+    """Do what nobody rang for, what is due again, and keep watch; by Celery beat, every few seconds."""
+    count = processing.process_due() + watch.look_due(now=database_now())
+    return count + news.pass_on(now=database_now())
