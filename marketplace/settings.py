@@ -54,6 +54,7 @@ SAGA_BREAKER_PAUSE_SECONDS: float = env.float("SAGA_BREAKER_PAUSE_SECONDS", 5.0,
 SAGA_BREAKER_LONGEST_SECONDS: float = env.float(
     "SAGA_BREAKER_LONGEST_SECONDS", 60.0, validate=validate.Range(min=0.1, max=86_400)
 )
+SAGA_ARCHIVE_AFTER_DAYS: int = env.int("SAGA_ARCHIVE_AFTER_DAYS", 0, validate=validate.Range(min=0, max=36_500))
 SAGA_RESUME_RATE: float = env.float("SAGA_RESUME_RATE", 50.0, validate=validate.Range(min=0.01, max=100_000))
 
 # --- payments ---------------------------------------------------------------------------------------------------------
@@ -288,6 +289,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "marketplace.sagas.tasks.sweep",
         "schedule": SAGA_SWEEP_SECONDS,
         "options": {"queue": "orders", "expires": SAGA_SWEEP_SECONDS * 2},
+    },
+    "archive-sagas": {
+        "task": "marketplace.sagas.tasks.archive_finished",
+        "schedule": 3600.0,
+        "options": {"queue": "orders", "expires": 3600.0},
     },
     "expire-reservations": {
         "task": "orders.tasks.expire_reservations",

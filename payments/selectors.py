@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
+from payments import gateways
 from payments.gateways.base import Charge, ChargeStatus
 from payments.models import Attempt, Payment, Refund
 from payments.states import AttemptOutcome, PaymentStatus, RefundStatus
@@ -65,6 +66,16 @@ def payments_of(reference_ids: Iterable[UUID]) -> dict[UUID, PaymentView]:
     """Return the latest payment of each of these orders; those without one are left out. One query."""
     found = views(Payment.objects.filter(reference_id__in=list(reference_ids)).order_by("reference_id", "sequence"))
     return {view.reference_id: view for view in found}
+
+
+def charge_of(payment: PaymentView) -> Charge | None:
+    """Return what the gateway believes about a payment, which may be more than our books have heard of; None: nothing.
+
+    Uses the network, so it must not be called in a transaction. Raises `GatewayUnavailable`.
+    """
+    if not payment.authorization_key:
+        return None
+    return gateways.gateway(payment.gateway).find(authorization_key=payment.authorization_key)
 
 
 def refused_refunds(reference_ids: Iterable[UUID]) -> dict[UUID, int]:

@@ -12,6 +12,7 @@ from marketplace.operations import diagnosis
 from marketplace.operations.diagnosis import Diagnosis
 from marketplace.outbox import selectors as outbox
 from marketplace.outbox.selectors import EventView
+from marketplace.sagas import archive
 from marketplace.sagas import selectors as sagas
 from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import SagaInstance, SagaSignal
@@ -74,20 +75,20 @@ class OrderPage:
 
 
 def saga_page(saga_id: UUID, *, now: datetime) -> SagaPage | None:
-    """Gather a saga; None where there is none. Five queries."""
-    row = SagaInstance.objects.filter(pk=saga_id).first()
+    """Gather a saga, an archived one too; None where there is none. Five queries, nine for an archived one."""
+    row = archive.row_of(saga_id)
     if row is None:
         return None
     try:
         entries = sagas.story(saga_id).history
     except NoSuchSaga:
         return None
-    finished = list(row.history.order_by("id").values_list("error", flat=True))
+    finished = [one.error for one in archive.history_of(saga_id)]
     tracebacks = [*finished, *[""] * len(entries)]
     steps = tuple(Step(entry, error) for entry, error in zip(entries, tracebacks, strict=False))
     last = next((one.entry.message for one in reversed(steps) if not one.is_live), "")
     said = diagnosis.of_saga(row, last_message=last, now=now)
-    return SagaPage(row, steps, list(row.signals.order_by("id")), said)
+    return SagaPage(row, steps, archive.signals_of(saga_id), said)
 
 
 def payment_pages(reference_id: UUID) -> list[PaymentPage]:

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 
 from marketplace.sagas import doorbell, rows
-from marketplace.sagas.definition import Call, Saga, Step
+from marketplace.sagas.definition import Call, Node, Saga, Step
 from marketplace.sagas.errors import (
     AlreadyAcknowledged,
     AlreadyCompensating,
@@ -123,12 +123,17 @@ def undos_ahead(saga_id: UUID) -> tuple[Undo, ...]:
     Changes nothing. Takes the row's lock for an instant; raises what `compensate` would.
     """
     with transaction.atomic():
-        run = _still_parked(saga_id)
-        saga = _definition(run)
-        if not run.undoing:
-            _check_way_back(run)
-        passed = reversed(saga.steps[: run.position + 1])
-        return tuple(Undo(node.name, isinstance(node, Call)) for node in passed if getattr(node, "undo", None))
+        _, nodes = undoable(saga_id)
+        return tuple(Undo(node.name, isinstance(node, Call)) for node in nodes)
+
+
+def undoable(saga_id: UUID) -> tuple[Run, list[Node]]:
+    """Lock a saga that needs a person, and answer the steps whose undos lie ahead of it. Needs a transaction."""
+    run = _still_parked(saga_id)
+    saga = _definition(run)
+    if not run.undoing:
+        _check_way_back(run)
+    return run, [node for node in reversed(saga.steps[: run.position + 1]) if getattr(node, "undo", None)]
 
 
 # --- may they? --------------------------------------------------------------------------------------------------------

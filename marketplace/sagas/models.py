@@ -235,3 +235,28 @@ class Pause(models.Model):
 
     def __str__(self) -> str:
         return self.what
+
+
+class ArchivedSaga(models.Model):
+    """A finished saga that was moved out of the hot tables: its row, its history and its signals, as JSON in one row.
+
+    What is asked for across many of them has columns of its own. Written and read by `archive`.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    name = models.CharField(max_length=60)
+    version = models.PositiveSmallIntegerField()
+    subject_id = models.UUIDField()
+    status = models.CharField(max_length=16)
+    started_at = models.DateTimeField()
+    completed_at = models.DateTimeField()
+    archived_at = models.DateTimeField(db_default=Now())
+    row = models.JSONField()
+    history = models.JSONField()
+    signals = models.JSONField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["subject_id", "name"], name="sagas_archived_of_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.id} (archived)"

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import connection
 
 from marketplace.kernel.clock import database_now
-from marketplace.sagas import standby
+from marketplace.sagas import archive, standby
 from marketplace.sagas.definition import find
 from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import TERMINAL, Direction, SagaInstance, Status
@@ -51,13 +51,13 @@ class Story:
 
 
 def story(saga_id: UUID) -> Story:
-    """Return the story of one saga, what is going on at this moment included; raises `NoSuchSaga`."""
-    row = SagaInstance.objects.filter(pk=saga_id).first()
+    """Return the story of one saga, an archived one too, what is going on now included; raises `NoSuchSaga`."""
+    row = archive.row_of(saga_id)
     if row is None:
         raise NoSuchSaga
     entries = [
         Entry(h.step, h.direction, h.status, h.attempt, h.message, h.finished_at, h.duration_ms, h.actor, h.reason)
-        for h in row.history.order_by("id")
+        for h in archive.history_of(saga_id)
     ]
     now_going_on = _going_on(row)
     return Story(
@@ -108,7 +108,7 @@ def remains(saga_id: UUID) -> Remains:
 
     Where its definition is gone, nobody can say which steps have an undo: then all it has come past remain.
     """
-    row = SagaInstance.objects.filter(pk=saga_id).first()
+    row = archive.row_of(saga_id)
     if row is None:
         raise NoSuchSaga
     redrive_at = row.due_at if row.status == Status.NEEDS_ATTENTION else None
@@ -127,7 +127,9 @@ def remains(saga_id: UUID) -> Remains:
 def statuses(subject_ids: Sequence[UUID], *, name: str) -> dict[UUID, str]:
     """The status of the saga `name` of each of these subjects."""
     rows = SagaInstance.objects.filter(name=name, subject_id__in=list(subject_ids))
-    return dict(rows.values_list("subject_id", "status"))
+    found = dict(rows.values_list("subject_id", "status"))
+    archived = [subject_id for subject_id in subject_ids if subject_id not in found]
+    return found | (archive.statuses(archived, name=name) if archived else {})
 
 
 def live_subjects(subject_ids: Sequence[UUID]) -> set[UUID]:
@@ -141,6 +143,7 @@ class Criteria:
     """Which sagas are meant: all that fit everything that is given.
 
     `older_than`: nothing has happened to it for so long. `reason`: words of why it needs attention, in any case.
+    `standby`: words of what it stands by for, such as `circuit:sandbox`, or `:` for whatever it is.
     """
 
     status: str = ""
@@ -148,6 +151,7 @@ class Criteria:
     step: str = ""
     older_than: timedelta | None = None
     reason: str = ""
+    standby: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,7 @@ class Summary:
     undoing: bool
     attempt: int
     attention: str
+    standby: str
     acknowledged_at: datetime | None
     started_at: datetime
     updated_at: datetime
@@ -181,6 +186,8 @@ def matching(criteria: Criteria, *, limit: int | None = None) -> list[Summary]:
         rows = rows.filter(updated_at__lt=database_now() - criteria.older_than)
     if criteria.reason:
         rows = rows.filter(attention__icontains=criteria.reason)
+    if criteria.standby:
+        rows = rows.filter(standby__icontains=criteria.standby).exclude(standby="")
     return [
         Summary(
             id=row.id,
@@ -192,6 +199,7 @@ def matching(criteria: Criteria, *, limit: int | None = None) -> list[Summary]:
             undoing=row.undoing,
             attempt=row.attempt,
             attention=row.attention,
+            standby=row.standby,
             acknowledged_at=row.acknowledged_at,
             started_at=row.started_at,
             updated_at=row.updated_at,

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
-from marketplace.sagas import doorbell
+from marketplace.sagas import archive, doorbell
 from marketplace.sagas.definition import Saga, Wait, find, stopped_by
 from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import TERMINAL, SagaInstance, Status
@@ -142,6 +142,8 @@ def signal(saga_id: UUID, name: str, *, signal_id: str, payload: dict[str, Any] 
             },
         )
         row = cursor.fetchone()
+        if row is None and archive.bring_back(saga_id):  # so that late news is answered as ever
+            return signal(saga_id, name, signal_id=signal_id, payload=payload)
         if row is None:
             raise NoSuchSaga
         arrival = _Arrival(*row)

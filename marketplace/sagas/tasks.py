@@ -1,10 +1,14 @@
 """The Celery tasks that move sagas. They hold no state: PostgreSQL says what is due."""
 
+from datetime import timedelta
 from typing import Any
 
 from celery import Task, shared_task
+from django.conf import settings
 
-from marketplace.sagas import doorbell, selectors, standby
+from marketplace.sagas import archive, doorbell, selectors, standby
+
+ARCHIVED_AT_A_TIME = 50_000  # so that the worker is not away for long; the next hour goes on
 
 
 def served_queues(task: "Task[Any, Any]") -> list[str]:
@@ -26,3 +30,10 @@ def sweep() -> int:
     for queue in queues:
         doorbell.ring_anyway(queue)
     return len(queues)
+
+
+@shared_task(name="marketplace.sagas.tasks.archive_finished", ignore_result=True)
+def archive_finished() -> int:
+    """Archive what ended more than SAGA_ARCHIVE_AFTER_DAYS ago; nothing where that is 0."""
+    days = settings.SAGA_ARCHIVE_AFTER_DAYS
+    return archive.archive(older_than=timedelta(days=days), limit=ARCHIVED_AT_A_TIME) if days else 0

@@ -17,7 +17,7 @@ from marketplace.kernel.money import format_minor
 from marketplace.sagas.outcomes import Done, Outcome, Parked, Ready, Refused, Retry, Unavailable, Unknown
 from marketplace.sagas.ticket import Ticket
 from orders.desk import OpenOrder
-from orders.sagas import bank
+from orders.sagas import bank, foresight
 from orders.sagas.bank import HOLD_MARGIN
 from payments import services as payments
 from payments.gateways.base import Outcome as Verdict
@@ -179,6 +179,7 @@ class _Void(_Operation):
     """Let go of the authorization. Where a late capture came before the void, only a refund can: it is made instead."""
 
     name = "VOID"
+    foresee = staticmethod(foresight.void_foreseen)
     nothing = Done(message="Nothing was authorized, so there is nothing to void.")
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
@@ -213,6 +214,7 @@ class _Refund(_Operation):
     """Give back what was captured, unless it is back already, or the bank has taken the matter into its own hands."""
 
     name = "REFUND"
+    foresee = staticmethod(foresight.refund_foreseen)
     nothing: Outcome = Done(message="Nothing was captured, so there is nothing to refund.")
 
     def keys(self, tickets: Sequence[Ticket]) -> list[str]:

@@ -8,7 +8,9 @@ from uuid import UUID
 from django.conf import settings
 
 from inventory import services as inventory
+from inventory.selectors import holds_of
 from inventory.services import HoldRequest, HoldResult, Line
+from marketplace.sagas.foresight import foretell
 from marketplace.sagas.outcomes import Done, Outcome, Parked, Refused
 from marketplace.sagas.ticket import Ticket
 from orders.desk import OpenOrder
@@ -123,3 +125,18 @@ def _taken_back(opened: OpenOrder, lines: tuple[Line, ...]) -> Outcome:
     opened.tell("INVENTORY_RESTOCKED", items=_items(lines))
     units = sum(line.quantity for line in lines)
     return Done(message=f"{units} unit{'s' * (units != 1)} back on the shelf.")
+
+
+def release_foreseen(tickets: Sequence[Ticket]) -> list[str]:
+    """Say which units `release` would put back, by SKU. Reads only."""
+    return [_would_put_back(ticket) for ticket in tickets]
+
+
+def _would_put_back(ticket: Ticket) -> str:
+    held = [hold for hold in holds_of(ticket.subject_id) if hold.state == "HELD"]
+    if not held:
+        return "Nothing is held, so nothing is put back."
+    return f"Put back {', '.join(f'{hold.quantity} of {hold.sku}' for hold in held)}."
+
+
+foretell(release, by=release_foreseen)

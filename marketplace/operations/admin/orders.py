@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -13,7 +14,7 @@ from marketplace.operations import wording
 from marketplace.operations.admin.base import StoryAdmin, age, amount, as_uuid
 from marketplace.operations.admin.filters import FailureCode, OrderOfStuckSaga
 from marketplace.operations.story import order_page
-from marketplace.sagas.models import SagaInstance
+from marketplace.sagas.models import ArchivedSaga, SagaInstance
 from orders.models import Order
 from payments.models import Payment
 
@@ -32,8 +33,9 @@ class OrderAdmin(StoryAdmin):
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Order]":
         """Add the saga's status, for the page that is shown."""
         saga = SagaInstance.objects.filter(pk=OuterRef("saga_id")).values("status")[:1]
+        archived = ArchivedSaga.objects.filter(pk=OuterRef("saga_id")).values("status")[:1]
         rows: QuerySet[Order] = super().get_queryset(request)
-        return rows.annotate(saga_status=Subquery(saga))
+        return rows.annotate(saga_status=Coalesce(Subquery(saga), Subquery(archived)))
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Order]", search_term: str
@@ -44,7 +46,7 @@ class OrderAdmin(StoryAdmin):
             return queryset, False
         identity = as_uuid(term)
         if identity is not None:
-            return queryset.filter(Q(pk=identity) | Q(saga_id=identity)), False
+            return queryset.filter(Q(pk=identity) | Q(saga_id=identity) | Q(reversal_id=identity)), False
         if "@" in term:
             return queryset.filter(Q(email__iexact=term) | Q(user_id=term)), False
         number = f"M-{term}" if term.isdecimal() else term.upper()

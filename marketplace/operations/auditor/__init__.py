@@ -50,7 +50,7 @@ _LEDGERS_MATCH: Final = "Our payments match the gateway's own list."
 
 _LOOKED_AT: Final = """
 SELECT (SELECT count(*) FROM inventory_stock), (SELECT count(*) FROM orders_order),
-       (SELECT count(*) FROM sagas_sagainstance), (SELECT count(*) FROM payments_payment),
+       (SELECT count(*) FROM sagas_every), (SELECT count(*) FROM payments_payment),
        (SELECT count(*) FROM outbox_event)
 """
 

@@ -44,7 +44,7 @@ def confirmed_is_paid() -> Iterator[Finding]:
 _WITHOUT_REASON: Final = """
 SELECT p.id, p.reference_id, o.number, o.status, p.status, p.amount_minor,
        p.captured_minor - p.refunded_minor - p.reversed_minor, p.currency,
-       (SELECT max(s.status) FROM sagas_sagainstance AS s WHERE s.subject_id = p.reference_id)
+       (SELECT max(s.status) FROM sagas_every AS s WHERE s.subject_id = p.reference_id)
 FROM payments_payment AS p LEFT JOIN orders_order AS o ON o.id = p.reference_id
 WHERE (p.status IN ('AUTHORIZED', 'CAPTURED', 'PARTIALLY_REFUNDED')
        OR (p.status = 'PENDING' AND p.authorization_key <> ''))

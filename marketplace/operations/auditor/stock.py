@@ -67,7 +67,7 @@ def nothing_negative() -> Iterator[Finding]:
 
 _HOLDS: Final = """
 SELECT r.owner_id, o.number, sum(r.quantity), min(r.expires_at),
-       (SELECT max(s.status) FROM sagas_sagainstance AS s WHERE s.subject_id = r.owner_id)
+       (SELECT max(s.status) FROM sagas_every AS s WHERE s.subject_id = r.owner_id)
 FROM inventory_reservation AS r LEFT JOIN orders_order AS o ON o.id = r.owner_id
 WHERE r.state = 'HELD' AND NOT EXISTS (
     SELECT FROM sagas_sagainstance AS s WHERE s.subject_id = r.owner_id AND s.status <> ALL(%(terminal)s))

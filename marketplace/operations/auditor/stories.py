@@ -16,7 +16,7 @@ ENDS_ARE_TOLD: Final = "ends_are_told_once"
 _ENDS: Final = """
 SELECT coalesce(o.id, s.subject_id), o.number, o.status, s.status
 FROM orders_order AS o
-FULL JOIN (SELECT id, subject_id, status FROM sagas_sagainstance WHERE name = %(place_order)s) AS s
+FULL JOIN (SELECT id, subject_id, status FROM sagas_every WHERE name = %(place_order)s) AS s
     ON s.id = o.saga_id AND s.subject_id = o.id
 WHERE o.id IS NULL OR s.id IS NULL
    OR (o.status = ANY(%(undone)s) AND s.status <> ALL(%(terminal)s))
@@ -52,9 +52,9 @@ def _expected(order_status: str | None, saga_status: str | None) -> str:
 _REVERSALS: Final = """
 SELECT coalesce(o.id, s.subject_id), o.number, o.status, o.refund_status, s.status
 FROM (SELECT o.*, p.status = 'COMPLETED' AS confirmed FROM orders_order AS o
-      LEFT JOIN sagas_sagainstance AS p ON p.id = o.saga_id
+      LEFT JOIN sagas_every AS p ON p.id = o.saga_id
       WHERE o.reversal_id IS NOT NULL OR o.status = ANY(%(undone)s) OR o.refund_status = ANY(%(owed)s)) AS o
-FULL JOIN (SELECT id, subject_id, status FROM sagas_sagainstance WHERE name = %(reverse_order)s) AS s
+FULL JOIN (SELECT id, subject_id, status FROM sagas_every WHERE name = %(reverse_order)s) AS s
     ON s.id = o.reversal_id AND s.subject_id = o.id
 WHERE o.id IS NULL
    OR (s.id IS NULL AND (o.reversal_id IS NOT NULL OR (o.confirmed AND (

@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.ids import new_id
-from marketplace.sagas import versions
-from marketplace.sagas.models import SagaHistory, SagaInstance, Status
+from marketplace.sagas import attention, versions
+from marketplace.sagas.models import Circuit, SagaHistory, SagaInstance, Status
 from marketplace.sagas.outcomes import Parked, Refused
 from marketplace.sagas.tests.driving import begin, begin_one, change, drive, history, saga
 from marketplace.sagas.tests.trip import BookTrip, SendPostcard, world
@@ -169,7 +169,7 @@ def test_a_bulk_keeps_to_its_rate() -> None:
     assert time.monotonic() - begun >= 0.3
 
 
-@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "many"])
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "many", "10/h/s", "10/w", "-1/s"])
 def test_a_rate_must_be_one(rate: str) -> None:
     with pytest.raises(CommandError, match="is no rate"):
         run("retry", "--all", "--reason", "Go on.", f"--rate={rate}")
@@ -177,26 +177,137 @@ def test_a_rate_must_be_one(rate: str) -> None:
 
 def test_it_must_be_clear_which_ones_are_meant() -> None:
     [one] = parked()
-    for which in ([], ["--step", "card"]):
-        with pytest.raises(CommandError, match="Which ones"):
-            run("retry", *which, "--reason", "Go on.")
+    with pytest.raises(CommandError, match="Which ones"):
+        run("retry", "--reason", "Go on.")
     for which in ([one, "--all"], [one, "--step", "card"]):
         with pytest.raises(CommandError, match="not both"):
             run("retry", *which, "--reason", "Go on.")
     assert saga(one).status == Status.NEEDS_ATTENTION
 
 
-def test_a_dry_run_tells_the_undos_in_order_and_changes_nothing() -> None:
+def test_a_dry_run_tells_the_undos_in_order_and_changes_nothing(monkeypatch: Any) -> None:
     [one] = parked()
+    node = {node.name: node for node in BookTrip.steps}
+    monkeypatch.setattr(
+        node["hotel"].undo, "foresee", lambda tickets: ["Cancel the room." for _ in tickets], raising=False
+    )
+    monkeypatch.setattr(
+        node["seat"].undo,
+        "foresee",
+        lambda tickets: [f"Give seat {ticket.context['seat']} back." for ticket in tickets],
+        raising=False,
+    )
     before = SagaInstance.objects.filter(pk=one).values().get()
     assert run("compensate", one, "--dry-run") == (
         0,
-        f"{one}  would undo: card (a call outside), then hotel (a call outside), then seat\n",
+        f"{one}  would undo:\n"
+        "  1. card (a call outside): what exactly, its undo does not tell\n"
+        "  2. hotel (a call outside): Cancel the room.\n"
+        "  3. seat: Give seat 12A back.\n",
     )
     assert SagaInstance.objects.filter(pk=one).values().get() == before
     done = begin_one()
     drive()
     assert run("compensate", done, "--dry-run")[0] == 1
+
+
+# --- many at once -----------------------------------------------------------------------------------------------------
+
+
+def test_a_bulk_is_chosen_by_filters_limited_and_answered_one_by_one(monkeypatch: Any) -> None:
+    fit, other = parked("card", "No money.", times=3), parked("hotel", "No room.")
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    arguments = ("--status", "NEEDS_ATTENTION", "--step", "card", "--attention", "money", "--rate", "120/m", "--yes")
+    code, text = run("retry", *arguments, "--reason", "The bank is back.", "--json")
+    results = [json.loads(line) for line in text.splitlines()]
+    assert code == 0
+    assert {one["saga_id"] for one in results} == {str(one) for one in fit}
+    assert {one["status"] for one in results} == {"IN_PROGRESS"}
+    assert pauses == [0.5, 0.5]
+    assert saga(other[0]).status == Status.NEEDS_ATTENTION
+
+
+def test_one_that_is_refused_is_told_and_the_others_go_on(monkeypatch: Any) -> None:
+    one, two = parked(times=2)
+    attention.retry(one, actor="eve", reason="Before you.", now=database_now())
+    code, text = run("ignore", one, two, "--reason", "Known.", "--rate", "1000", "--json")
+    first, second = (json.loads(line) for line in text.splitlines())
+    assert (code, first["error"]) == (1, "saga_not_parked")
+    assert second == {"saga_id": str(two), "status": "NEEDS_ATTENTION", "step": "card"}
+
+
+def test_where_nobody_can_be_asked_a_bulk_needs_a_yes(monkeypatch: Any) -> None:
+    [one] = parked()
+    with pytest.raises(CommandError, match="say --yes"):
+        run("retry", "--step", "card", "--reason", "Go on.")
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    with pytest.raises(CommandError, match="Nothing was done"):
+        run("retry", "--step", "card", "--reason", "Go on.")
+    assert saga(one).status == Status.NEEDS_ATTENTION
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    assert run("retry", "--step", "card", "--reason", "Go on.")[0] == 0
+    assert saga(one).status == Status.IN_PROGRESS
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+# --- pause, resume, archive -------------------------------------------------------------------------------------------
+
+
+def test_pause_and_resume() -> None:
+    code, text = run("pause", "book_trip/card", "--reason", "The bank is ill.", "--actor", "ada")
+    assert (code, text) == (
+        0,
+        "book_trip/card is paused. Go on with: manage.py sagas resume book_trip/card --reason …\n",
+    )
+    trips = begin(times=2)
+    drive()
+    assert listed("--standby", "pause:book_trip/card") == {str(trip) for trip in trips}
+    assert "Paused by a person: the step card of book_trip." in run("list")[1]
+    assert "book_trip/card  paused since " in run("pause")[1]
+    assert run("pause")[1].splitlines()[0].endswith(" by ada: The bank is ill.  2 standing by")
+    [lasting] = json.loads(run("pause", "--json")[1])["pauses"]
+    assert (lasting["what"], lasting["waiting"]) == ("book_trip/card", 2)
+    code, text = run("resume", "book_trip/card", "--reason", "It is well.", "--json")
+    assert (code, json.loads(text)["resumed_because"]) == (0, "It is well.")
+    assert run("pause")[1] == "Nothing is paused.\n"
+    for wrong in (
+        ("pause", "nothing", "--reason", "x"),
+        ("resume", "book_trip", "--reason", "x"),
+        ("pause", "book_trip"),
+    ):
+        with pytest.raises(CommandError):
+            run(*wrong)
+
+
+def test_a_breaker_is_told_of_and_may_be_tried_now() -> None:
+    later = database_now() + timedelta(hours=1)
+    Circuit.objects.create(name="bank", state="OPEN", opened_at=later, probe_at=later, why="Nobody is there.")
+    assert "circuit:bank  OPEN  0 standing by  Nobody is there." in run("pause")[1]
+    assert run("resume", "circuit:bank") == (0, "The next call may try whether 'bank' answers.\n")
+    probe_at = Circuit.objects.get().probe_at
+    assert probe_at is not None
+    assert probe_at <= database_now()
+    with pytest.raises(CommandError, match="no breaker"):
+        run("resume", "circuit:nowhere")
+
+
+def test_archive() -> None:
+    trips = begin(times=3)
+    drive()
+    long_ago = database_now() - timedelta(days=40)
+    SagaInstance.objects.update(started_at=long_ago, completed_at=long_ago)
+    assert run("archive", "--older-than", "50d") == (0, "0 sagas archived.\n")
+    assert run("archive", "--older-than", "30d", "--limit", "1") == (0, "1 saga archived.\n")
+    assert run("archive", "--older-than", "30d", "--json") == (0, '{"archived":2}\n')
+    assert SagaInstance.objects.count() == 0
+    assert run("show", trips[0])[1].startswith(f"book_trip {trips[0]} about ")
+    with pytest.raises(CommandError, match="older-than"):
+        run("archive")
 
 
 # --- check ------------------------------------------------------------------------------------------------------------
