@@ -12,7 +12,7 @@ from functools import partial
 from benchmarks import database
 from benchmarks.report import Figure, table, write
 
-MEASURES = ("limit", "drain", "hot", "declined", "dbos", "http")
+MEASURES = ("limit", "drain", "hot", "declined", "dbos", "http", "whole", "latency", "calls", "idle", "memory")
 
 
 def main() -> int:
@@ -21,6 +21,8 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=5000, help="orders to drain (default 5000)")
     parser.add_argument("--rounds", type=int, default=1, help="how often to measure everything (default 1)")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long the limit and the peers run (default 5)")
+    parser.add_argument("--idle-seconds", type=float, default=20.0, help="how long to do nothing (default 20)")
+    parser.add_argument("--orders", type=int, help="orders before the memory is weighed (default: as many as --n)")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES, metavar="MEASURE", help=str(MEASURES))
     options = parser.parse_args()
     if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
@@ -57,7 +59,7 @@ def _run(options: argparse.Namespace, url: str) -> None:
 
 
 def _measures(options: argparse.Namespace, url: str) -> dict[str, Callable[[], list[Figure]]]:
-    from benchmarks import drain, limit, web  # noqa: PLC0415 - they need Django set up
+    from benchmarks import calls, drain, house, latency, limit, web, whole  # noqa: PLC0415 - they need Django set up
 
     return {
         "limit": lambda: [limit.set_based(url, options.seconds)],
@@ -66,15 +68,32 @@ def _measures(options: argparse.Namespace, url: str) -> dict[str, Callable[[], l
         "declined": lambda: [drain.declined(options.n)],
         "dbos": partial(_dbos, url, options.seconds),
         "http": lambda: web.placing(options.seconds),
+        "whole": lambda: whole.in_to_confirmed(url, options.seconds),
+        "latency": lambda: [*latency.until_confirmed(url, options.seconds), *_dbos_latency(url, options.seconds)],
+        "calls": lambda: calls.at_200_ms(url, min(options.n, 1600)),
+        "idle": lambda: house.idle(url, options.idle_seconds),
+        "memory": lambda: house.memory(options.orders or options.n),
     }
 
 
 def _dbos(url: str, seconds: float) -> list[Figure]:
-    if importlib.util.find_spec("dbos") is None:
+    if not _has_dbos():
         return [Figure("peer: DBOS", None, "orders/s", "not installed: pip install 'marketplace[bench]'")]
     from benchmarks import dbos_peer  # noqa: PLC0415 - an optional dependency
 
     return [dbos_peer.throughput(url, seconds)]
+
+
+def _dbos_latency(url: str, seconds: float) -> list[Figure]:
+    if not _has_dbos():
+        return []
+    from benchmarks import dbos_peer, latency  # noqa: PLC0415 - an optional dependency
+
+    return dbos_peer.latency(url, rate=latency.RATE, seconds=seconds)
+
+
+def _has_dbos() -> bool:
+    return importlib.util.find_spec("dbos") is not None
 
 
 if __name__ == "__main__":

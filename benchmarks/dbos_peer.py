@@ -16,13 +16,17 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 from psycopg_pool import ConnectionPool
 
 from benchmarks import minimal
 from benchmarks.database import beside, folder_beside
-from benchmarks.report import Figure
+from benchmarks.report import Figure, percentiles
 
 PROCESSES, THREADS = 2, 8
+NAME, VERSION, QUEUE, BUY = "benchmark", "1", "orders", "buy"
+POLL_SECONDS = 0.01  # how often the queue is asked; by default DBOS asks once a second
+PATIENCE_SECONDS = 30.0
 WARM_UP_SECONDS = 2.0
 
 
@@ -51,6 +55,65 @@ def throughput(url: str, seconds: float) -> Figure:
     return Figure("peer: DBOS", sum(rates), "orders/s")
 
 
+def latency(url: str, *, rate: float, seconds: float) -> list[Figure]:
+    """Start `rate` workflows a second for `seconds`; return how long they take from when their start was answered.
+
+    In place: the process that starts them runs them, without a hop. By a queue: another process takes them from there,
+    as our worker does, asking every 10 ms.
+    """
+    minimal.create(url)
+    command = [sys.executable, "-m", "benchmarks.dbos_peer", "--seconds", str(seconds), "--rate", str(rate)]
+    subprocess.run([*command, "--migrate"], env=_environment(url), check=True, stdout=subprocess.DEVNULL)
+    in_place = subprocess.run(command, env=_environment(url), check=True, stdout=subprocess.PIPE, text=True)
+    [line] = [line for line in in_place.stdout.splitlines() if line.startswith("took")]
+    figures = percentiles("peer: DBOS in place", [float(took) for took in line.split()[1:]])
+    with subprocess.Popen(
+        [*command, "--serve"], env=_environment(url), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as serving:
+        try:
+            _said(serving, "ready")
+            took = _queued(folder_beside(beside(url, "dbos")), rate=rate, seconds=seconds)
+        finally:
+            serving.kill()
+    minimal.check(url)
+    return [*figures, *percentiles("peer: DBOS by a queue", took)]
+
+
+def _queued(url: str, *, rate: float, seconds: float) -> list[float]:
+    """Enqueue workflows at even intervals; return how long each took, from when it was enqueued."""
+    from dbos import DBOSClient  # noqa: PLC0415 - an optional dependency
+
+    random = Random()  # noqa: S311 - which SKU is bought
+    client = DBOSClient(system_database_url=url)
+    asked = {"workflow_name": BUY, "queue_name": QUEUE, "app_version": VERSION, "application_name": NAME}
+    enqueued: dict[str, float] = {}
+    for span in (WARM_UP_SECONDS, seconds):
+        enqueued.clear()
+        begun = time.perf_counter()
+        for number in range(int(rate * span)):
+            time.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+            handle: Any = client.enqueue(asked, random.randrange(1000))
+            enqueued[handle.workflow_id] = time.time()
+    return [done - enqueued[workflow] for workflow, done in _completed(url, list(enqueued)).items()]
+
+
+def _completed(url: str, workflows: list[str]) -> dict[str, float]:
+    """Return when (in seconds since 1970) each of `workflows` was done; waits until all of them are."""
+    statement = (
+        "SELECT workflow_uuid, completed_at / 1000.0 FROM dbos.workflow_status"
+        " WHERE status = 'SUCCESS' AND workflow_uuid = ANY(%s)"
+    )
+    until = time.monotonic() + PATIENCE_SECONDS
+    with psycopg.connect(url, autocommit=True) as connection:
+        while True:
+            done = {workflow: float(at) for workflow, at in connection.execute(statement, [workflows])}
+            if len(done) == len(workflows):
+                return done
+            if time.monotonic() > until:
+                raise TimeoutError(f"{len(workflows) - len(done)} workflows are not done")
+            time.sleep(0.1)
+
+
 def _environment(url: str) -> dict[str, str]:
     return {**os.environ, "DATABASE_URL": url}
 
@@ -68,7 +131,8 @@ def _define(url: str) -> tuple[Any, Callable[[int], None]]:
 
     DBOS(
         config={
-            "name": "benchmark",
+            "name": NAME,
+            "application_version": VERSION,
             "system_database_url": folder_beside(beside(url, "dbos")),
             "log_level": "ERROR",
             "executor_id": str(uuid4()),
@@ -96,7 +160,7 @@ def _define(url: str) -> tuple[Any, Callable[[int], None]]:
     def screen(purchase: int) -> bool:
         return purchase > 0
 
-    @DBOS.workflow()
+    @DBOS.workflow(name=BUY)
     def buy(sku: int) -> None:
         purchase = place(sku)
         reserve(purchase)
@@ -123,10 +187,19 @@ def main() -> None:
     """One process of the peer: say `ready`, wait for `go`, say the `rate`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--rate", type=float, help="start so many a second, and say how long each `took`")
+    parser.add_argument("--serve", action="store_true", help="run what others put into the queue")
     parser.add_argument("--migrate", action="store_true", help="make DBOS's own tables, and leave")
     options = parser.parse_args()
-    _, buy = _define(os.environ["DATABASE_URL"])
+    dbos, buy = _define(os.environ["DATABASE_URL"])
     if options.migrate:
+        os._exit(0)
+    if options.serve:
+        dbos.register_queue(QUEUE, worker_concurrency=THREADS, polling_interval_sec=POLL_SECONDS)
+        print("ready", flush=True)
+        sys.stdin.readline()
+    if options.rate:
+        print("took", *_steadily(dbos, buy, rate=options.rate, seconds=options.seconds), flush=True)
         os._exit(0)
     print("ready", flush=True)
     sys.stdin.readline()
@@ -151,6 +224,29 @@ def main() -> None:
         thread.join()
     print("rate", rate, flush=True)
     sys.stdin.readline()
+
+
+def _steadily(dbos: Any, buy: Callable[[int], None], *, rate: float, seconds: float) -> list[float]:
+    """Start workflows at even intervals; return how long each took, from when its start was answered."""
+    random = Random()  # noqa: S311 - which SKU is bought
+    took: list[float] = []
+
+    def follow(handle: Any, started: float) -> None:
+        handle.get_result()
+        took.append(time.perf_counter() - started)
+
+    for span, kept in ((WARM_UP_SECONDS, False), (seconds, True)):
+        begun, threads = time.perf_counter(), []
+        for number in range(int(rate * span)):
+            time.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+            handle = dbos.start_workflow(buy, random.randrange(1000))
+            threads.append(threading.Thread(target=follow, args=(handle, time.perf_counter())))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+        if not kept:
+            took.clear()
+    return took
 
 
 if __name__ == "__main__":

@@ -32,15 +32,15 @@ def _drain(count: int, *, skus: int, declined: float = 0.0) -> float:
     shop.empty(skus=skus)
     with processes.running(processes.workers()) as workers:
         failing = shop.fill(WARM_UP, skus=skus, declined=declined)
-        _until_done(workers)
+        until_done(workers)
         failing += shop.fill(count, skus=skus, declined=declined)
         shop.settle()
-        seconds = _until_done(workers)
+        seconds = until_done(workers)
     shop.check(confirmed=WARM_UP + count - failing, failed=failing)
     return count / seconds
 
 
-def _until_done(workers: Popen[bytes]) -> float:
+def until_done(workers: Popen[bytes]) -> float:
     """Ring once, as the last order of many would have; return the seconds until nothing is left to do."""
     begun = time.perf_counter()
     doorbell.ring(PlaceOrder.steps[0].queue)

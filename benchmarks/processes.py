@@ -13,6 +13,8 @@ import psutil
 
 from marketplace.embedded.site import QUEUES
 
+WORKERS = 2  # processes of the one Celery worker
+
 
 @contextmanager
 def running(command: Sequence[str], **settings: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -49,7 +51,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def workers(count: int = 2) -> list[str]:
+def workers(count: int = WORKERS) -> list[str]:
     """Return the command of one Celery worker with `count` processes."""
     return [
         *("-m", "celery", "--quiet", "-A", "marketplace", "worker", "--queues", QUEUES, "--pool", "prefork"),

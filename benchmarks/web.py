@@ -34,7 +34,7 @@ class Load:
 @contextmanager
 def served() -> Iterator[tuple[Load, int]]:
     """Run the web server, with clients beside it; yield them and the server's process id."""
-    port = _free_port()
+    port = free_port()
     with processes.running(processes.web(port)) as server:
         _await(port)
         with ProcessPoolExecutor(CLIENTS, mp_context=get_context("spawn")) as pool:
@@ -66,7 +66,8 @@ def placing(seconds: float) -> list[Figure]:
     ]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens at."""
     with socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
