@@ -11,10 +11,12 @@ from uuid import UUID
 from django.db import connection
 
 from marketplace.kernel import bulk
+from marketplace.kernel.arrays import Integers, Texts, Uuids
 from marketplace.kernel.ids import new_id
 from payments.errors import KeyTaken, RefundUnderWay
 from payments.gateways.base import Outcome, Reply
 from payments.models import Attempt, Refund
+from payments.rows import NEWS
 from payments.selectors import PaymentView
 from payments.states import CODE_LENGTH, Operation, RefundStatus
 
@@ -55,7 +57,7 @@ def write_attempts(operation: Operation, due: Sequence[Asked], *, now: datetime)
     """Write one attempt for each that is due; return id and number by key."""
     if not due:
         return {}
-    with bulk.binding_cursor() as cursor:
+    with bulk.binding_cursor(binary=True) as cursor:
         cursor.execute(
             """
             INSERT INTO payments_attempt AS t
@@ -63,7 +65,7 @@ def write_attempts(operation: Operation, due: Sequence[Asked], *, now: datetime)
             SELECT d.payment_id, %s, d.key, GREATEST(d.number, 1 + COALESCE((
                     SELECT max(a.number) FROM payments_attempt a WHERE a.idempotency_key = d.key AND a.outcome <> ''
                 ), 0)), '', '', '', '', %s
-            FROM unnest(%b::uuid[], %b::varchar[], %b::int[]) AS d (payment_id, key, number)
+            FROM unnest(%b::uuid[], %b::text[], %b::int[]) AS d (payment_id, key, number)
             WHERE NOT EXISTS (
                 SELECT 1 FROM payments_attempt a
                 WHERE a.idempotency_key = d.key AND (a.payment_id <> d.payment_id OR a.operation <> %s)
@@ -71,7 +73,14 @@ def write_attempts(operation: Operation, due: Sequence[Asked], *, now: datetime)
             ON CONFLICT (idempotency_key, number) DO UPDATE SET started_at = t.started_at
             RETURNING idempotency_key, id, number
             """,
-            [operation, now, [a.payment.id for a in due], [a.key for a in due], [a.number for a in due], operation],
+            [
+                operation,
+                now,
+                Uuids([a.payment.id for a in due]),
+                Texts([a.key for a in due]),
+                Integers([a.number for a in due]),
+                operation,
+            ],
         )
         written = {key: (attempt_id, number) for key, attempt_id, number in cursor.fetchall()}
     for a in due:
@@ -110,8 +119,7 @@ def finish_attempts(answers: Sequence[tuple[GatewayCall, Reply]], *, now: dateti
             (attempt_id, reply.outcome, reply.code[:CODE_LENGTH], reply.message, reply.reference, now)
             for attempt_id, (_, reply) in given.items()
         ],
-        only_if="(t.outcome = '' OR (t.outcome = 'UNKNOWN' AND d.outcome <> 'UNKNOWN')"
-        " OR (t.outcome = 'PENDING' AND d.outcome IN ('DONE', 'REFUSED')))",
+        only_if=NEWS,
     )
     return [given[attempt_id] for attempt_id in sorted(written)]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -16,8 +16,7 @@ from payments.models import Attempt, Payment, Refund
 from payments.states import AttemptOutcome, PaymentStatus, RefundStatus
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentView:
+class PaymentView(NamedTuple):
     """One payment. `reference_id` is the order's id; amounts are minor units of `currency`."""
 
     id: UUID
@@ -54,12 +53,12 @@ class AttemptView:
     finished_at: datetime | None
 
 
-VIEW_FIELDS = tuple(PaymentView.__dataclass_fields__)
+VIEW_FIELDS = PaymentView._fields
 
 
 def views(payments: QuerySet[Payment]) -> list[PaymentView]:
     """Return `payments` as views, in the order of the query."""
-    return [PaymentView(*row) for row in payments.values_list(*VIEW_FIELDS)]
+    return [PaymentView._make(row) for row in payments.values_list(*VIEW_FIELDS)]
 
 
 def payments_of(reference_ids: Iterable[UUID]) -> dict[UUID, PaymentView]:

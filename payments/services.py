@@ -11,22 +11,21 @@ no call with another one can be begun; for one key a gateway charges once, whoev
 is being undone is not done later: a void leaves its mark, here and at the gateway, where an authorization that arrives
 after it is refused.
 
-All but `send` work on whole groups in a constant number of statements and need the caller's transaction. They lock
-payments in the order of their ids, and lock nothing else.
+All but `send` work on whole groups in a constant number of statements (`payments.rows`, `payments.journal`) and need
+the caller's transaction. They lock payments in the order of their ids, and lock nothing else.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import QuerySet
 
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
-from payments import gateways, journal
+from payments import gateways, journal, rows
 from payments.errors import CallInsideTransaction, KeyTaken, PaymentDiffers, SightingOutdated
 from payments.gateways.base import Outcome, Reply
 from payments.journal import Asked, GatewayCall
@@ -35,6 +34,7 @@ from payments.observations import Observed, Sighting, write_down
 from payments.probing import key_window, probe
 from payments.selectors import PaymentView, views
 from payments.states import (
+    CODE_LENGTH,
     NOTHING_TO_DO,
     Operation,
     PaymentStatus,
@@ -51,6 +51,7 @@ __all__ = [
     "Operation",
     "PaymentView",
     "begin",
+    "begin_first",
     "begin_for",
     "key_window",
     "observe",
@@ -123,7 +124,7 @@ def begin(
     Raises `KeyTaken` for a key of another payment, and for a second authorization key of the same. Needs the caller's
     transaction, which must be committed before `send`.
     """
-    locked = _lock(Payment.objects.filter(reference_id__in=set(reference_ids)))
+    locked = rows.lock_all_of(reference_ids)
     latest = {view.reference_id: view for view in sorted(locked, key=lambda view: view.sequence)}
     asked = [
         Asked(latest[reference_id], key, number)
@@ -133,19 +134,36 @@ def begin(
     return _write_calls(Operation(operation), asked, keys, now=now)
 
 
+def begin_first(
+    requests: Sequence[NewPayment], *, keys: Sequence[str], numbers: Sequence[int], now: datetime
+) -> list[GatewayCall | None]:
+    """Do what `open`, and then `begin` of an authorization, do for orders that have no payment yet: in one statement.
+
+    None, and nothing is written, where the order has a payment or the key was used: `open` and `begin` know what to do
+    then. Raises `KeyTaken` for a key that is given twice. Needs the caller's transaction.
+    """
+    _check_distinct(keys)
+    gateway = settings.PAYMENT_GATEWAY
+    openings = [
+        rows.Opening(new_id(), r.reference_id, r.sequence, r.method, r.amount_minor, r.currency, key, number)
+        for r, key, number in zip(requests, keys, numbers, strict=True)
+    ]
+    attempts = rows.open_and_ask(openings, gateway=gateway, now=now)
+    return [_first_call(o, gateway, attempts[o.id]) if o.id in attempts else None for o in openings]
+
+
 def begin_for(
     operation: Operation | str, payment_id: UUID, *, key: str, number: int, now: datetime
 ) -> GatewayCall | None:
     """Do what `begin` does for one payment, which need not be the latest of its order."""
-    asked = [Asked(payment, key, number) for payment in _lock(Payment.objects.filter(pk=payment_id))]
+    asked = [Asked(payment, key, number) for payment in rows.lock([payment_id])]
     return _write_calls(Operation(operation), asked, [key], now=now)[0]
 
 
 def _write_calls(
     operation: Operation, asked: Sequence[Asked], keys: Sequence[str], *, now: datetime
 ) -> list[GatewayCall | None]:
-    if len(set(keys)) != len(keys):
-        raise KeyTaken
+    _check_distinct(keys)
     due = [a for a in asked if _may(operation, a.payment)]
     attempts = journal.write_attempts(operation, due, now=now)
     match operation:
@@ -206,23 +224,57 @@ def record(answers: Iterable[tuple[GatewayCall, Reply]], *, now: datetime) -> li
     too late (the authorization of a payment that was voided) stays on its attempt. Needs the caller's transaction.
     """
     answers = list(answers)
-    payment_ids = {call.payment_id for call, _ in answers}
-    payments = {view.id: view for view in _lock(Payment.objects.filter(id__in=payment_ids))}
+    payments = {view.id: view for view in rows.lock(call.payment_id for call, _ in answers)}
+    if len(payments) == len(answers) and all(_is_plain(*answer) for answer in answers):
+        return _record_plain(answers, payments, now=now)
+    return _record_any(answers, payments, now=now)
+
+
+def _is_plain(call: GatewayCall, reply: Reply) -> bool:
+    """Whether nothing but the attempt and the payment itself can change."""
+    return call.operation is not Operation.REFUND and reply.outcome is not Outcome.PENDING
+
+
+def _record_plain(
+    answers: Sequence[tuple[GatewayCall, Reply]], payments: Mapping[UUID, PaymentView], *, now: datetime
+) -> list[PaymentView]:
+    """Record one plain answer for each payment: in one statement."""
+    finishes = []
+    for call, reply in answers:
+        before = rows.standing_of(payments[call.payment_id])
+        standing = after(before, call.operation, reply, asked_minor=call.amount_minor)
+        answer = (reply.outcome, reply.code[:CODE_LENGTH], reply.message, reply.reference)
+        finishes.append(rows.Finish(call.attempt_id, call.payment_id, *answer, standing is not before, standing))
+    news_of = rows.finish_and_move(finishes, now=now)
+    new = [(call, reply) for call, reply in answers if call.payment_id in news_of]
+    _watch(new, {finish.payment_id: finish.after for finish in finishes}, now=now)
+    return [
+        rows.as_it_stands(payments[finish.payment_id], finish.after)
+        if finish.moves and finish.payment_id in news_of
+        else payments[finish.payment_id]
+        for finish in finishes
+    ]
+
+
+def _record_any(
+    answers: Sequence[tuple[GatewayCall, Reply]], payments: dict[UUID, PaymentView], *, now: datetime
+) -> list[PaymentView]:
     new = journal.finish_attempts(answers, now=now)
     for payment_id, (reference, action_url) in journal.keep_pending(new).items():
         payment = payments[payment_id]
-        payments[payment_id] = replace(
-            payment, gateway_reference=payment.gateway_reference or reference, action_url=action_url
+        payments[payment_id] = payment._replace(
+            gateway_reference=payment.gateway_reference or reference, action_url=action_url
         )
-    standings = {payment_id: _standing(view) for payment_id, view in payments.items()}
+    standings = {payment_id: rows.standing_of(view) for payment_id, view in payments.items()}
     for call, reply in new:
         standing = standings[call.payment_id]
         standings[call.payment_id] = after(standing, call.operation, reply, asked_minor=call.amount_minor)
     _watch(new, standings, now=now)
     for payment_id, total in journal.finish_refunds(new, now=now).items():
         standings[payment_id] = refunded(standings[payment_id], total_minor=total)
-    _move([(i, standing) for i, standing in standings.items() if standing != _standing(payments[i])], now=now)
-    return [_as_it_stands(payments[call.payment_id], standings[call.payment_id]) for call, _ in answers]
+    moved = [(i, standing) for i, standing in standings.items() if standing != rows.standing_of(payments[i])]
+    rows.move(moved, now=now)
+    return [rows.as_it_stands(payments[call.payment_id], standings[call.payment_id]) for call, _ in answers]
 
 
 def _watch(new: Sequence[tuple[GatewayCall, Reply]], standings: Mapping[UUID, Standing], *, now: datetime) -> None:
@@ -252,27 +304,27 @@ def observe(sighting: Sighting, *, event_id: str, occurred_at: datetime, now: da
     caller's transaction. Raises `SightingOutdated` if the payment was changed since it was read (an answer came in, so
     what was seen may be older than that: look again), and `RefundUnderWay`.
     """
-    (payment,) = _lock(Payment.objects.filter(pk=sighting.payment.id))
+    (payment,) = rows.lock([sighting.payment.id])
     updated_at = Payment.objects.values_list("updated_at", flat=True).get(pk=payment.id)
     if (payment, updated_at) != (sighting.payment, sighting.updated_at):
         raise SightingOutdated(payment_id=str(payment.id))
     if sighting.charge is None:
         return None
-    before = _standing(payment)
+    before = rows.standing_of(payment)
     standing = seen(before, sighting.charge)
     kind = news(before, standing)
     if standing != before:
         journal.import_refund(payment, total_minor=standing.refunded_minor, now=now)
-        _move([(payment.id, standing)], now=now, fields=_SEEN)
+        rows.move([(payment.id, standing)], now=now, fields=rows.SEEN)
     if not kind:
         return None
-    moved = _as_it_stands(payment, standing, _SEEN)
+    moved = rows.as_it_stands(payment, standing, rows.SEEN)
     return write_down(kind, moved, before, event_id=event_id, occurred_at=occurred_at, now=now)
 
 
-def _lock(payments: QuerySet[Payment]) -> list[PaymentView]:
-    """Lock these payments, oldest first, and return them as they are now. Attempts can still be written for them."""
-    return views(payments.order_by("id").select_for_update(no_key=True))
+def _check_distinct(keys: Sequence[str]) -> None:
+    if len(set(keys)) != len(keys):
+        raise KeyTaken
 
 
 def _may(operation: Operation, payment: PaymentView) -> bool:
@@ -317,36 +369,24 @@ def _call(operation: Operation, asked: Asked, attempt_id: int, number: int) -> G
     )
 
 
+def _first_call(opening: rows.Opening, gateway: str, attempt_id: int) -> GatewayCall:
+    return GatewayCall(
+        payment_id=opening.id,
+        reference_id=opening.reference_id,
+        operation=Operation.AUTHORIZE,
+        key=opening.key,
+        authorization_key=opening.key,
+        number=opening.number,
+        attempt_id=attempt_id,
+        gateway=gateway,
+        method=opening.method,
+        amount_minor=opening.amount_minor,
+        currency=opening.currency,
+        gateway_reference="",
+    )
+
+
 def _amount(call: GatewayCall) -> int:
     if call.amount_minor is None:
         raise ValueError(f"{call.operation} {call.key} has no amount")
     return call.amount_minor
-
-
-def _standing(payment: PaymentView) -> Standing:
-    return Standing(
-        status=PaymentStatus(payment.status),
-        amount_minor=payment.amount_minor,
-        captured_minor=payment.captured_minor,
-        refunded_minor=payment.refunded_minor,
-        gateway_reference=payment.gateway_reference,
-        failure_code=payment.failure_code,
-        failure_message=payment.failure_message,
-        reversed_minor=payment.reversed_minor,
-        dispute=payment.dispute,
-    )
-
-
-_MOVED = ("status", "captured_minor", "refunded_minor", "gateway_reference", "failure_code", "failure_message")
-
-
-_SEEN = (*_MOVED, "reversed_minor", "dispute")  # what no answer to a call moves, but a look at the gateway
-
-
-def _move(standings: Sequence[tuple[UUID, Standing]], *, now: datetime, fields: tuple[str, ...] = _MOVED) -> None:
-    rows = [(payment_id, *(getattr(standing, name) for name in fields), now) for payment_id, standing in standings]
-    bulk.update(Payment, "id", (*fields, "updated_at"), rows)
-
-
-def _as_it_stands(payment: PaymentView, standing: Standing, fields: tuple[str, ...] = _MOVED) -> PaymentView:
-    return replace(payment, **{name: getattr(standing, name) for name in fields})

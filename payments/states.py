@@ -4,8 +4,7 @@ The one place that says so.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import models
 
@@ -106,8 +105,7 @@ MOVES: Final[Mapping[tuple[Operation, Outcome], Mapping[PaymentStatus, PaymentSt
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a payment stands: what an answer can change about it. Amounts in minor units."""
 
     status: PaymentStatus
@@ -130,15 +128,15 @@ def after(standing: Standing, operation: Operation, reply: Reply, *, asked_minor
     if target is None:
         return standing
     if target is _S.AUTHORIZED:
-        return replace(standing, status=target, gateway_reference=reply.reference)
+        return standing._replace(status=target, gateway_reference=reply.reference)
     if target is _S.FAILED:
-        return replace(
-            standing, status=target, failure_code=reply.code[:CODE_LENGTH] or "refused", failure_message=reply.message
+        return standing._replace(
+            status=target, failure_code=reply.code[:CODE_LENGTH] or "refused", failure_message=reply.message
         )
     if target is _S.CAPTURED:
         taken = reply.amount_minor or asked_minor or standing.amount_minor
-        return replace(standing, status=target, captured_minor=taken)
-    return replace(standing, status=target)
+        return standing._replace(status=target, captured_minor=taken)
+    return standing._replace(status=target)
 
 
 def refunded(standing: Standing, *, total_minor: int) -> Standing:
@@ -149,7 +147,7 @@ def refunded(standing: Standing, *, total_minor: int) -> Standing:
     """
     if total_minor == standing.refunded_minor:
         return standing
-    return _taken(replace(standing, captured_minor=standing.captured_minor or total_minor, refunded_minor=total_minor))
+    return _taken(standing._replace(captured_minor=standing.captured_minor or total_minor, refunded_minor=total_minor))
 
 
 # What the gateway was seen to believe, where it has taken nothing -> {from: to}. Money that turns up under a payment
@@ -169,15 +167,14 @@ def seen(standing: Standing, charge: Charge) -> Standing:
     `charge` must have been read after all that `standing` knows of. Nothing is taken in that contradicts it: less
     captured or given back than we have on record.
     """
-    standing = replace(
-        standing, dispute=charge.dispute, gateway_reference=standing.gateway_reference or charge.reference
+    standing = standing._replace(
+        dispute=charge.dispute, gateway_reference=standing.gateway_reference or charge.reference
     )
     if charge.captured_minor:
         if charge.captured_minor < standing.captured_minor or charge.refunded_minor < standing.refunded_minor:
             return standing
         return _taken(
-            replace(
-                standing,
+            standing._replace(
                 captured_minor=charge.captured_minor,
                 refunded_minor=charge.refunded_minor,
                 reversed_minor=charge.reversed_minor,
@@ -187,7 +184,7 @@ def seen(standing: Standing, charge: Charge) -> Standing:
     if target is None or standing.captured_minor:
         return standing
     code = (charge.failure_code[:CODE_LENGTH] or "refused") if target is _S.FAILED else ""
-    return replace(standing, status=target, failure_code=code, failure_message=charge.failure_message if code else "")
+    return standing._replace(status=target, failure_code=code, failure_message=charge.failure_message if code else "")
 
 
 def news(before: Standing, now: Standing) -> str:
@@ -215,10 +212,9 @@ def _taken(standing: Standing) -> Standing:
     else:
         status = _S.PARTIALLY_REFUNDED if standing.refunded_minor else _S.CAPTURED
     if status is not _S.FAILED:
-        return replace(standing, status=status, failure_code="", failure_message="")
+        return standing._replace(status=status, failure_code="", failure_message="")
     lost = standing.dispute == Dispute.LOST
-    return replace(
-        standing,
+    return standing._replace(
         status=status,
         failure_code="dispute_lost" if lost else "payment_reversed",
         failure_message="The buyer won a dispute." if lost else "The bank took the payment back.",

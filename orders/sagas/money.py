@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -122,14 +123,30 @@ class _Authorize(_Operation):
             if ticket.subject.order.status == "RESERVED":
                 ticket.subject.change("await_payment", "Asking the payment provider.", until=until)
         orders = [ticket.subject.order for ticket in asked]
+        calls = payments.begin_first(
+            [NewPayment(o.id, o.payment_method, o.total_minor, o.currency) for o in orders],
+            keys=self.keys(asked),
+            numbers=[ticket.attempt for ticket in asked],
+            now=now,
+        )
+        first = zip(asked, calls, strict=True)
+        answers: dict[UUID, Outcome | Ready] = {t.subject_id: Ready(call) for t, call in first if call is not None}
+        answers |= self._ask_again([ticket for ticket in asked if ticket.subject_id not in answers], now=now)
+        return [answers.get(ticket.subject_id, _NOT_HELD) for ticket in tickets]
+
+    def _ask_again(self, tickets: Sequence[Ticket], *, now: datetime) -> dict[UUID, Outcome | Ready]:
+        """Write the attempts for orders that have a payment already, unless it is decided meanwhile."""
+        if not tickets:
+            return {}
+        orders = [ticket.subject.order for ticket in tickets]
         views = payments.open([NewPayment(o.id, o.payment_method, o.total_minor, o.currency) for o in orders], now=now)
         known = {v.reference_id: v for v in views if v.status not in ("PENDING", "VOIDED")}
-        due = [ticket for ticket in asked if ticket.subject_id not in known]
+        due = [ticket for ticket in tickets if ticket.subject_id not in known]
         answers = dict(zip((t.subject_id for t in due), super().prepare(due, now=now), strict=True))
-        for ticket in asked if known else ():
+        for ticket in tickets if known else ():
             if ticket.subject_id in known:
                 answers[ticket.subject_id] = bank.decided(ticket.subject, known[ticket.subject_id]) or _NOT_HELD
-        return [answers.get(ticket.subject_id, _NOT_HELD) for ticket in tickets]
+        return answers
 
     def record(self, tickets: Sequence[Ticket], replies: Sequence[Any], *, now: datetime) -> Sequence[Outcome]:
         """Write down what the gateway said; where it decides later, see to it that the units are kept until then."""

@@ -69,6 +69,37 @@ def test_ten_open_the_same_payment():
     assert Payment.objects.count() == 1
 
 
+def test_ten_open_the_same_payment_and_begin_its_first_call():
+    request = NewPayment(uuid4(), "tok_visa", 1299, "EUR")
+
+    def work(key):
+        def run():
+            with transaction.atomic():
+                return services.begin_first([request], keys=[key], numbers=[1], now=NOW)[0]
+
+        return run
+
+    (first,) = [call for call in at_once(*[work(key) for key in "abcdefghij"]) if call is not None]
+    assert Payment.objects.get().authorization_key == first.key
+    assert Attempt.objects.get().idempotency_key == first.key
+
+
+def test_who_waits_for_another_to_open_a_payment_begins_nothing():
+    request = NewPayment(uuid4(), "tok_visa", 1299, "EUR")
+
+    def work():
+        with transaction.atomic():
+            return services.begin_first([request], keys=["b"], numbers=[1], now=NOW)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            services.begin_first([request], keys=["a"], numbers=[1], now=NOW)
+            second = pool.submit(lambda: at_once(work)[0])
+            somebody_waits_for_us()
+        assert second.result() == [None]
+    assert Payment.objects.get().authorization_key == Attempt.objects.get().idempotency_key == "a"
+
+
 def test_ten_begin_the_same_call():
     order = open_payment()
     calls = at_once(*[lambda: begin("AUTHORIZE", order)] * 10)

@@ -83,6 +83,62 @@ class TestOpen:
         assert services.open([], now=NOW) == []
 
 
+def begin_first(*orders, keys=(), method="tok_visa", sequence=1):
+    """Open payments and begin their authorizations, without a savepoint."""
+    requests = [NewPayment(order, method, 1299, "EUR", sequence) for order in orders]
+    keys = keys or [key_of(order, "AUTHORIZE") for order in orders]
+    return services.begin_first(requests, keys=keys, numbers=[1] * len(orders), now=NOW)
+
+
+class TestBeginFirst:
+    """The same as `open` and then `begin` of an authorization, for orders without a payment."""
+
+    def test_a_payment_and_its_first_attempt_are_one_statement(self, order, django_assert_num_queries):
+        orders = [uuid4() for _ in range(3)]
+        with django_assert_num_queries(1):
+            calls = begin_first(*orders)
+        apart, expected = Payment.objects.get(reference_id=order), begin("AUTHORIZE", order)
+        for one, call in zip(orders, calls, strict=True):
+            payment, key = Payment.objects.get(reference_id=one), key_of(one, "AUTHORIZE")
+            own = {"payment_id": payment.id, "reference_id": one, "attempt_id": call.attempt_id}
+            assert call == replace(expected, **own, key=key, authorization_key=key)
+            assert attempts(one) == [("AUTHORIZE", 1, "", "")]
+            assert payment.authorization_key == key
+            for field in Payment._meta.concrete_fields:
+                if field.name not in {"id", "reference_id", "authorization_key"}:
+                    assert getattr(payment, field.name) == getattr(apart, field.name), field.name
+
+    def test_nothing_is_written_where_the_order_has_a_payment(self, order):
+        asked, voided, declined, fresh = uuid4(), open_payment(), open_payment(), uuid4()
+        begin_first(asked)
+        begin("VOID", voided)
+        hear("AUTHORIZE", declined, DECLINED)
+        before = (list(Payment.objects.order_by("id").values()), list(Attempt.objects.order_by("id").values()))
+        calls = begin_first(order, asked, fresh, voided, method="tok_fraud")
+        assert [call and call.reference_id for call in calls] == [None, None, fresh, None]
+        assert begin_first(declined, keys=["another"], sequence=2) == [None]
+        Attempt.objects.filter(payment__reference_id=fresh).delete()
+        Payment.objects.filter(reference_id=fresh).delete()
+        assert before == (list(Payment.objects.order_by("id").values()), list(Attempt.objects.order_by("id").values()))
+
+    def test_a_key_that_was_used_opens_nothing(self, order):
+        begin("AUTHORIZE", order, key="k")
+        assert begin_first(uuid4(), keys=["k"]) == [None]
+        with pytest.raises(KeyTaken):
+            begin_first(uuid4(), uuid4(), keys=["same", "same"])
+        assert (Payment.objects.count(), Attempt.objects.count()) == (1, 1)
+
+    def test_the_same_order_twice_in_a_group_is_asked_for_once(self):
+        order = uuid4()
+        first, second = begin_first(order, order, keys=["a", "b"])
+        assert (first.key, second) == ("a", None)
+        assert attempts(order) == [("AUTHORIZE", 1, "", "")]
+
+    def test_nothing_is_nothing(self, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            assert begin_first() == []
+
+
 class TestBegin:
     def test_writes_the_attempt_before_the_call(self, order):
         call = begin("AUTHORIZE", order)
@@ -388,6 +444,22 @@ class TestGroups:
         move("CAPTURE", TAKEN, 2, 3)
         move("REFUND", GIVEN_BACK, 3, 5)
         assert {status(order) for order in orders} == {("REFUNDED", 1299, 1299)}
+
+    @pytest.mark.parametrize("reply", [TAKEN, NOBODY_KNOWS])
+    def test_a_refund_in_the_group_changes_nothing_for_the_others(self, reply):
+        alone, together, given_back = (open_payment() for _ in range(3))
+        for order in (alone, together, given_back):
+            hear("AUTHORIZE", order, replace(HELD, reference=f"ch_{order}"))
+        hear("CAPTURE", given_back, TAKEN)
+        record(begin("CAPTURE", alone), reply)
+        calls = [begin("REFUND", given_back), begin("CAPTURE", together)]
+        views = services.record(zip(calls, [GIVEN_BACK, reply], strict=True), now=LATER)
+        assert [(view.reference_id, view.status) for view in views] == [
+            (given_back, "REFUNDED"),
+            (together, status(alone)[0]),
+        ]
+        assert (status(together), attempts(together)) == (status(alone), attempts(alone))
+        assert status(given_back) == ("REFUNDED", 1299, 1299)
 
     @pytest.mark.parametrize("count", [1, 60])
     def test_a_constant_number_of_statements(self, count, django_assert_max_num_queries):
