@@ -14,8 +14,10 @@ from marketplace.sagas.testing.nursery import Nursery
 from orders import services
 from orders.sagas.payment_case import PaymentCase
 from orders.sagas.place_order import PlaceOrder
+from orders.sagas.place_order_1 import PlaceOrder1
 from orders.sagas.reverse_order import ReverseOrder
 from orders.selectors import OrderView
+from payments.testing import answer_the_bank
 from tests.shop import Shop, authorization_key
 
 SKU = "laptop"
@@ -75,6 +77,26 @@ def withdraw(case: OrderCase) -> None:
     """The bank takes the authorization back before the money is taken."""
     key = authorization_key(case.order.saga_id)
     case.shop.gateway.gateway().void(key=f"{key}:withdrawn", authorization_key=key)
+
+
+def begun_with_version_1(case: OrderCase) -> None:
+    """It was begun by an older code, which knew of no bank that answers later."""
+    steps = [node.name for node in PlaceOrder1.steps]
+    SagaInstance.objects.filter(pk=case.order.saga_id).update(version=PlaceOrder1.version, steps=steps)
+
+
+def approve(case: OrderCase) -> None:
+    """The buyer confirms the payment on the bank's page; nobody tells us."""
+    answer_the_bank(case.shop.now(case.order).payment.action_url, "approve")
+
+
+def decline(case: OrderCase) -> None:
+    answer_the_bank(case.shop.now(case.order).payment.action_url, "decline")
+
+
+def tell(case: OrderCase) -> None:
+    """The bank's webhook comes."""
+    case.shop.bank_says(case.order)
 
 
 def take_back(case: OrderCase) -> None:
@@ -241,5 +263,54 @@ SCENARIOS = (
         "CONFIRMED",
         definition=PaymentCase,
         before=(*CONFIRMED, give_back_a_part, "orders", resolve),
+    ),
+    OrderScenario(
+        "confirmed at the bank later",
+        ("payment_outcome", *AFTER_PAYING),
+        ("AUTHORIZE", "CAPTURE"),
+        "CONFIRMED",
+        token="tok_requires_action",
+        before=(*AUTHORIZED, approve, tell),
+    ),
+    OrderScenario(
+        "declined at the bank later",
+        ("payment_outcome", *NEVERMIND, "-authorize_payment"),
+        (),
+        "FAILED",
+        token="tok_requires_action",
+        before=(*AUTHORIZED, decline, tell),
+    ),
+    OrderScenario(
+        "confirmed at the bank, and no word of it",
+        ("look_up_payment", *AFTER_PAYING),
+        ("AUTHORIZE", "CAPTURE"),
+        "CONFIRMED",
+        token="tok_requires_action",
+        before=(*AUTHORIZED, approve, run_out),
+    ),
+    OrderScenario(
+        "version 1, buy now",
+        (*BEFORE_PAYING, "authorize_payment", *AFTER_PAYING),
+        ("AUTHORIZE", "CAPTURE"),
+        "CONFIRMED",
+        definition=PlaceOrder1,
+        before=(begun_with_version_1,),
+    ),
+    OrderScenario(
+        "version 1, pay later",
+        ("payment_request", "authorize_payment", *AFTER_PAYING),
+        ("AUTHORIZE", "CAPTURE"),
+        "CONFIRMED",
+        definition=PlaceOrder1,
+        token="",
+        before=(begun_with_version_1, *RESERVED, pay),
+    ),
+    OrderScenario(
+        "version 1, cancelled when captured",
+        ("-capture_payment", "-authorize_payment", *NEVERMIND),
+        TAKEN_BACK,
+        "CANCELLED",
+        definition=PlaceOrder1,
+        before=(begun_with_version_1, *CAPTURED, cancel),
     ),
 )
