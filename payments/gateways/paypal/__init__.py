@@ -2,5 +2,6 @@
 
 client    the gateway: what we ask of PayPal
 wire      the SDK's client, and what its errors mean in our words
+webhooks  what PayPal tells us
 reading   what PayPal's orders mean in our words
 """

@@ -18,8 +18,8 @@ from typing import Any, Final
 from django.conf import settings
 from django.utils import timezone
 
-from payments.gateways.base import Charge, GatewayUnavailable, Outcome, Reply
-from payments.gateways.paypal import reading, wire
+from payments.gateways.base import Charge, GatewayUnavailable, Notice, Outcome, Reply
+from payments.gateways.paypal import reading, webhooks, wire
 from payments.gateways.paypal.wire import PayPalError
 
 REPORTED = timedelta(days=30)  # the longest period that one search may cover is 31 days
@@ -37,10 +37,11 @@ class PayPalGateway:
     name = "paypal"
     key_window = timedelta(hours=5)  # of an order's key: "the server stores keys for 6 hours"
 
-    def __init__(self, *, base: str, client_id: str, secret: str, timeout_seconds: float) -> None:
+    def __init__(self, *, base: str, client_id: str, secret: str, timeout_seconds: float, webhook_id: str = "") -> None:
         self._access: dict[str, Any] = {
             "base": base, "client_id": client_id, "secret": secret, "timeout_seconds": timeout_seconds,
         }  # fmt: skip
+        self._webhook_id = webhook_id
         self._clients: dict[int, Any] = {}  # by process: two must never write to one connection
 
     # --- the four that move money -------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ class PayPalGateway:
 
         return self._on(authorization_key, reference, refund) or _NOTHING_TO_REFUND
 
-    # --- the two that look --------------------------------------------------------------------------------------------
+    # --- those that look ----------------------------------------------------------------------------------------------
 
     def find(self, *, authorization_key: str, reference: str = "") -> Charge | None:
         """Besides, authorize an order that its buyer has approved: PayPal waits for us to ask."""
@@ -155,6 +156,10 @@ class PayPalGateway:
                     yield charge
         except PayPalError as error:
             raise GatewayUnavailable(reason=wire.reply(error).code) from error
+
+    def verify(self, *, body: bytes, headers: Mapping[str, str]) -> Notice:
+        base = str(self._access["base"])
+        return webhooks.verify(body=body, headers=headers, webhook_id=self._webhook_id, base=base)
 
     # --- how they do it -----------------------------------------------------------------------------------------------
 
@@ -283,9 +288,12 @@ def from_settings() -> PayPalGateway:
         settings.PAYPAL_CLIENT_ID,
         settings.PAYPAL_CLIENT_SECRET,
         settings.PAYMENT_TIMEOUT_SECONDS,
+        settings.PAYPAL_WEBHOOK_ID,
     )
 
 
 @cache
-def _connected(base: str, client_id: str, secret: str, timeout_seconds: float) -> PayPalGateway:
-    return PayPalGateway(base=base, client_id=client_id, secret=secret, timeout_seconds=timeout_seconds)
+def _connected(base: str, client_id: str, secret: str, timeout_seconds: float, webhook_id: str) -> PayPalGateway:
+    return PayPalGateway(
+        base=base, client_id=client_id, secret=secret, timeout_seconds=timeout_seconds, webhook_id=webhook_id
+    )

@@ -25,6 +25,11 @@ def note(key: str, *, mark: str = "") -> str:
     return mark + short
 
 
+def key_in(custom: str) -> str:
+    """The key that a custom_id names; empty where it is a digest of it, or no key."""
+    return "" if custom.startswith("sha256:") else custom.removeprefix(VOIDED).removeprefix(UNSEEN)
+
+
 def amount(minor: int, currency: str) -> dict[str, str]:
     """An amount in PayPal's spelling. What it can't say (a half forint) it is asked anyway, and refuses."""
     value = format_minor(minor, currency)

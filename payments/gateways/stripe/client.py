@@ -21,8 +21,8 @@ import stripe
 from django.conf import settings
 from django.utils import timezone
 
-from payments.gateways.base import Charge, GatewayUnavailable, Outcome, Reply
-from payments.gateways.stripe import reading
+from payments.gateways.base import Charge, GatewayUnavailable, Notice, Outcome, Reply
+from payments.gateways.stripe import reading, webhooks
 
 LAG = timedelta(minutes=15)  # how far back intents are looked through that search does not know yet: generous
 
@@ -35,10 +35,11 @@ class StripeGateway:
     name = "stripe"
     key_window = timedelta(hours=23)  # "keys are eligible to be removed after they're at least 24 hours old"
 
-    def __init__(self, *, api_key: str, api_base: str, timeout_seconds: float) -> None:
+    def __init__(self, *, api_key: str, api_base: str, timeout_seconds: float, webhook_secret: str = "") -> None:
         self._api_key = api_key
         self._api_base = api_base
         self._timeout = timeout_seconds
+        self._webhook_secret = webhook_secret
         self._clients: dict[int, stripe.StripeClient] = {}  # by process: two must never write to one connection
 
     # --- the four that move money -------------------------------------------------------------------------------------
@@ -116,9 +117,9 @@ class StripeGateway:
             earlier = self._refunded_under(key, intent)
             if earlier is not None:
                 return earlier
-            charge = reading.charge(intent, [])
-            left = charge.captured_minor - charge.refunded_minor if charge else 0
-            if not left:
+            charge = reading.charge(intent, self._disputes(intent))
+            left = charge.captured_minor - charge.refunded_minor - charge.reversed_minor if charge else 0
+            if not left and amount_minor is None:
                 return Reply(Outcome.DONE, code="nothing_to_refund", amount_minor=0)
             # Without an amount it is all that is left; the same parameters each time, as the key demands.
             amount = {} if amount_minor is None else {"amount": reading.to_stripe(amount_minor, intent.currency)}
@@ -132,7 +133,7 @@ class StripeGateway:
         nothing = Reply(Outcome.DONE, code="nothing_to_refund", amount_minor=0)
         return self._on(authorization_key, reference, refund) or nothing
 
-    # --- the two that only read ---------------------------------------------------------------------------------------
+    # --- those that only read -----------------------------------------------------------------------------------------
 
     def find(self, *, authorization_key: str, reference: str = "") -> Charge | None:
         try:
@@ -150,6 +151,9 @@ class StripeGateway:
                     yield charge
         except stripe.StripeError as error:
             raise GatewayUnavailable(reason=reading.unknown(error).code) from error
+
+    def verify(self, *, body: bytes, headers: Mapping[str, str]) -> Notice:
+        return webhooks.verify(body=body, headers=headers, secret=self._webhook_secret)
 
     # --- how they do it -----------------------------------------------------------------------------------------------
 
@@ -237,9 +241,16 @@ class StripeGateway:
 
 def from_settings() -> StripeGateway:
     """Return the client that the settings describe; the same one while they stay the same."""
-    return _connected(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, settings.PAYMENT_TIMEOUT_SECONDS)
+    return _connected(
+        settings.STRIPE_SECRET_KEY,
+        settings.STRIPE_API_BASE,
+        settings.PAYMENT_TIMEOUT_SECONDS,
+        settings.STRIPE_WEBHOOK_SECRET,
+    )
 
 
 @cache
-def _connected(api_key: str, api_base: str, timeout_seconds: float) -> StripeGateway:
-    return StripeGateway(api_key=api_key, api_base=api_base, timeout_seconds=timeout_seconds)
+def _connected(api_key: str, api_base: str, timeout_seconds: float, webhook_secret: str) -> StripeGateway:
+    return StripeGateway(
+        api_key=api_key, api_base=api_base, timeout_seconds=timeout_seconds, webhook_secret=webhook_secret
+    )

@@ -149,13 +149,13 @@ def _status(intent: Any, latest: Any, *, failed: bool) -> ChargeStatus | None:
         return ChargeStatus.AUTHORIZED
     if intent.status == "succeeded":
         back = latest.amount_refunded if latest else 0
-        if not back:
-            return ChargeStatus.CAPTURED
-        return ChargeStatus.REFUNDED if back >= intent.amount_received else ChargeStatus.PARTIALLY_REFUNDED
-    if intent.status == "canceled":
-        return None if failed else ChargeStatus.VOIDED
-    # A buyer who fails at the bank's page leaves no failed charge, but an error: it was pending before.
-    return None if failed or intent.last_payment_error is None else ChargeStatus.DECLINED
+        kept = ChargeStatus.PARTIALLY_REFUNDED if back else ChargeStatus.CAPTURED
+        return ChargeStatus.REFUNDED if back >= intent.amount_received else kept
+    if failed:
+        return None  # declined at once
+    if intent.last_payment_error:
+        return ChargeStatus.DECLINED  # a buyer who fails at the bank's page leaves no failed charge, but an error
+    return ChargeStatus.VOIDED if intent.status == "canceled" else None
 
 
 _TURNED_AWAY: Final = (stripe.AuthenticationError, stripe.PermissionError, stripe.RateLimitError)

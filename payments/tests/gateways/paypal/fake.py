@@ -5,15 +5,25 @@ whatever else the request says. What is sent is checked against PayPal's publish
 be empty in the end.
 """
 
+import base64
 import json
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from payments.tests.gateways.specs import document
 
@@ -69,6 +79,36 @@ class FakePayPal:
         order = self.orders[order_id]
         assert order["status"] == "PAYER_ACTION_REQUIRED", order["status"]
         order["status"] = "APPROVED"
+
+    def webhook(
+        self,
+        order_id: str,
+        *,
+        webhook_id: str,
+        age: timedelta = timedelta(),
+        kind: str = "PAYMENT.AUTHORIZATION.CREATED",
+    ) -> tuple[dict[str, str], bytes]:
+        """Headers and body of what PayPal would tell us about an order's authorization, or the order itself."""
+        order = self.orders[order_id]
+        about = {"id": order_id, "purchase_units": order["purchase_units"], "status": order["status"]}
+        if not kind.startswith("CHECKOUT.ORDER"):
+            held = order["purchase_units"][0]["payments"]["authorizations"][0]
+            about = {**held, "supplementary_data": {"related_ids": {"order_id": order_id}}}
+        resource = "checkout-order" if kind.startswith("CHECKOUT.ORDER") else "authorization"
+        said = {
+            "id": f"WH-EVENT-{next(self._ids)}", "event_type": kind, "resource_type": resource, "create_time": _now(),
+            "resource": about,
+        }  # fmt: skip
+        body = json.dumps(said).encode()
+        sent_at = (datetime.now(UTC) - age).strftime("%Y-%m-%dT%H:%M:%SZ")
+        signed = f"transmission-1|{sent_at}|{webhook_id}|{zlib.crc32(body)}".encode()
+        signature = _KEY.sign(signed, PKCS1v15(), SHA256())
+        headers = {
+            "PAYPAL-AUTH-ALGO": "SHA256withRSA", "PAYPAL-CERT-URL": f"{self.url}/v1/notifications/certs/CERT-0001",
+            "PAYPAL-TRANSMISSION-ID": "transmission-1", "PAYPAL-TRANSMISSION-TIME": sent_at,
+            "PAYPAL-TRANSMISSION-SIG": base64.b64encode(signature).decode(),
+        }  # fmt: skip
+        return headers, body
 
     # --- the API ------------------------------------------------------------------------------------------------------
 
@@ -258,6 +298,10 @@ class FakePayPal:
             def _serve(self) -> None:
                 url = urlsplit(self.path)
                 raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if url.path.startswith("/v1/notifications/certs/"):
+                    known = url.path.endswith("/CERT-0001")
+                    self._write_raw(200 if known else 404, _certificate() if known else b"")
+                    return
                 if url.path == "/v1/oauth2/token":
                     allowed = self.headers.get("Authorization", "") == "Basic dGVzdDpzZWNyZXQ="  # test:secret
                     token = {"access_token": "token", "token_type": "Bearer", "expires_in": 3600}
@@ -275,7 +319,9 @@ class FakePayPal:
                 self._write(status, answer)
 
             def _write(self, status: int, answer: Any) -> None:
-                raw = json.dumps(answer).encode() if answer is not None else b""
+                self._write_raw(status, json.dumps(answer).encode() if answer is not None else b"")
+
+            def _write_raw(self, status: int, raw: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(raw)))
@@ -287,6 +333,25 @@ class FakePayPal:
                 pass
 
         return Handler
+
+
+_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def _certificate() -> bytes:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "messageverificationcerts.paypal.com")])
+    today = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(_KEY.public_key())
+        .serial_number(1)
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+    )
+    return builder.sign(_KEY, SHA256()).public_bytes(Encoding.PEM)
 
 
 def _now() -> str:

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from payments.gateways.base import ChargeStatus, GatewayUnavailable, Outcome
+from payments.gateways.base import ChargeStatus, GatewayUnavailable, NotGenuine, Outcome
+from payments.gateways.paypal import webhooks
 from payments.gateways.paypal.client import PayPalGateway
 from payments.tests.gateways.contract import Buyer
 from payments.tests.gateways.paypal import fake
@@ -111,6 +112,45 @@ def test_a_lost_order_is_voided_by_its_key_alone(paypal, gateway):
     (order_id,) = paypal.orders
     paypal.approve(order_id)
     assert gateway.find(authorization_key=shopper.key, reference=order_id).status is ChargeStatus.VOIDED
+
+
+def test_a_webhook_about_an_approval_names_the_order_and_our_key(gateway, paypal, shopper):
+    gateway._webhook_id = "WH-1"
+    shopper.authorize()
+    paypal.approve(shopper.reference)
+    headers, body = paypal.webhook(shopper.reference, webhook_id="WH-1", kind="CHECKOUT.ORDER.APPROVED")
+    notice = gateway.verify(body=body, headers=headers)
+    assert (notice.authorization_key, notice.reference) == (shopper.key, shopper.reference)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://paypal.com.evil.example/cert",
+        "https://evilpaypal.com/cert",
+        "http://api.paypal.com/cert",
+        "https://api.paypal.com:8443/cert",
+        "https://user@api.paypal.com/cert",
+        "https://api.paypal.com:x/cert",
+        "file:///etc/passwd",
+        "",
+    ],
+)
+def test_a_certificate_from_elsewhere_is_not_even_fetched(gateway, paypal, shopper, address, monkeypatch):
+    gateway._webhook_id = "WH-1"
+    shopper.authorize()
+    headers, body = paypal.webhook(shopper.reference, webhook_id="WH-1", kind="CHECKOUT.ORDER.APPROVED")
+    monkeypatch.setattr(webhooks.httpx, "get", lambda *_, **__: pytest.fail("it was fetched"))
+    with pytest.raises(NotGenuine):
+        gateway.verify(body=body, headers={**headers, "PAYPAL-CERT-URL": address})
+
+
+def test_a_webhook_for_another_shop_is_not_ours(gateway, paypal, shopper):
+    gateway._webhook_id = "WH-1"
+    shopper.authorize()
+    headers, body = paypal.webhook(shopper.reference, webhook_id="WH-2", kind="CHECKOUT.ORDER.APPROVED")
+    with pytest.raises(NotGenuine):
+        gateway.verify(body=body, headers=headers)
 
 
 # --- reports that lag -------------------------------------------------------------------------------------------------

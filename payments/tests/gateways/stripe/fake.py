@@ -80,6 +80,8 @@ class FakeStripe:
     def decide(self, key: str, *, approve: bool) -> None:
         """The buyer comes to the bank's page and goes through with it, or fails there."""
         intent = self.intent_of(key)
+        if intent["status"] == "canceled":
+            return  # and the page says so
         assert intent["status"] in {"requires_action", "processing"}, intent["status"]
         intent["next_action"] = None
         if approve:
@@ -90,6 +92,12 @@ class FakeStripe:
                 "code": "payment_intent_authentication_failure",
                 "message": "Not confirmed.",
             }
+
+    def event(self, key: str, *, kind: str = "payment_intent.amount_capturable_updated") -> dict[str, Any]:
+        """What Stripe would tell us about an intent."""
+        about = self._shown(self.intent_of(key), {})
+        at = int(time.time())
+        return {"id": self._id("evt"), "object": "event", "type": kind, "created": at, "data": {"object": about}}
 
     def dispute(self, key: str, *, status: str) -> None:
         intent = self.intent_of(key)
@@ -178,7 +186,9 @@ class FakeStripe:
                 self._decline(intent, "generic_decline", "Your card was declined.")
             case "pm_card_chargeDeclinedInsufficientFunds":
                 self._decline(intent, "insufficient_funds", "Your card has insufficient funds.")
-            case "pm_card_threeDSecure2Required" if sent.get("return_url"):
+            case "pm_card_threeDSecure2Required" if not sent.get("return_url"):
+                intent["status"], intent["next_action"] = "requires_action", {"type": "use_stripe_sdk"}
+            case "pm_card_threeDSecure2Required":
                 intent["status"] = "requires_action"
                 redirect = {"url": f"{self.url}/redirect/{intent['id']}", "return_url": sent["return_url"]}
                 intent["next_action"] = {"type": "redirect_to_url", "redirect_to_url": redirect}
@@ -234,6 +244,8 @@ class FakeStripe:
         charge = self.charges[intent["latest_charge"]]
         left = charge["amount_captured"] - charge["amount_refunded"]
         amount = int(sent.get("amount", left))
+        if any(d["status"] == "lost" for d in self.disputes.values() if d["charge"] == charge["id"]):
+            raise _invalid("The charge has been charged back.", code="charge_disputed")
         if not left:
             raise _invalid("The charge has already been refunded.", code="charge_already_refunded")
         if amount > left:
