@@ -18,6 +18,7 @@ button { font: inherit; padding: .6rem 1.2rem; border-radius: 6px; border: 1px s
 button.no { background: #fff; color: #9b1c1c; border-color: #9b1c1c; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .35rem .75rem .35rem 0;
   border-bottom: 1px solid #e6e9ef; white-space: nowrap; } td.n, th.n { text-align: right; }
+td code { white-space: normal; word-break: break-all; }
 small, .quiet { color: #5a6376; } a { color: #1a4f8b; } code { font-size: .85em; }
 """
 _DECIMALS: Final = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "UGX": 0, "KWD": 3, "BHD": 3, "OMR": 3, "TND": 3}
