@@ -60,7 +60,7 @@ class FakePayPal:
         self.on_authorize: Any = None  # called in the middle of an authorization, with the order
         self._made: dict[tuple[str, str], str] = {}  # (path, request id): the order or the payment it made
         self._ids = count(1)
-        self._to_lose = 0
+        self._to_lose, self._of = 0, ""
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -70,9 +70,12 @@ class FakePayPal:
         self._server.shutdown()
         self._server.server_close()
 
-    def lose_answers(self, count: int) -> None:
-        """Hang up instead of answering the next `count` requests that change something, after doing what they ask."""
-        self._to_lose = count
+    def lose_answers(self, count: int, *, of: str = "") -> None:
+        """Hang up instead of answering the next `count` requests that change something, after doing what they ask.
+
+        `of`: only of those whose path ends so.
+        """
+        self._to_lose, self._of = count, of
 
     def approve(self, order_id: str) -> None:
         """The buyer agrees on PayPal's page."""
@@ -312,7 +315,7 @@ class FakePayPal:
                 key = self.headers.get("PayPal-Request-Id", "")
                 assert len(key) <= 108, "a PayPal-Request-Id has at most 108 characters"
                 status, answer = fake.answer(self.command, url.path, query, sent, key)
-                if self.command != "GET" and fake._to_lose > 0:
+                if self.command != "GET" and fake._to_lose > 0 and url.path.endswith(fake._of):
                     fake._to_lose -= 1
                     self.close_connection = True
                     return

@@ -53,7 +53,7 @@ class FakeStripe:
         self.busy_keys: set[str] = set()  # keys of requests that are still being worked on, as far as others are told
         self.outage: tuple[int, dict[str, Any]] | None = None  # every request is answered like this
         self._answers: dict[str, tuple[Any, int, dict[str, Any]]] = {}
-        self._to_lose = 0
+        self._to_lose, self._of = 0, ""
         self._ids = count(1)
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -64,9 +64,12 @@ class FakeStripe:
         self._server.shutdown()
         self._server.server_close()
 
-    def lose_answers(self, count: int) -> None:
-        """Hang up instead of answering the next `count` requests that change something, after doing what they ask."""
-        self._to_lose = count
+    def lose_answers(self, count: int, *, of: str = "") -> None:
+        """Hang up instead of answering the next `count` requests that change something, after doing what they ask.
+
+        `of`: only of those whose path ends so.
+        """
+        self._to_lose, self._of = count, of
 
     def forget_keys(self) -> None:
         """Do as Stripe does after a day: drop all idempotency keys."""
@@ -312,7 +315,7 @@ class FakeStripe:
                 else:
                     key = self.headers.get("Idempotency-Key", "") if self.command == "POST" else ""
                     status, answer = fake.answer(self.command, url.path, _nested(url.query or body), key)
-                if self.command == "POST" and fake._to_lose > 0:
+                if self.command == "POST" and fake._to_lose > 0 and url.path.endswith(fake._of):
                     fake._to_lose -= 1
                     self.close_connection = True
                     return
