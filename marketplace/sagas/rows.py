@@ -98,16 +98,18 @@ _COLUMNS = (
 )
 
 # Whoever claims or holds sagas moves them next, each statement going by keys. The planner may think it less work to
-# read the whole of a table that is small today; but a plan that is kept (see `kernel.bulk`) must be good tomorrow too,
-# when it has grown. So for the rest of the transaction the indexes are used wherever there are any.
-_BY_INDEX = "WITH plans AS MATERIALIZED (SELECT set_config('enable_seqscan', 'off', true))"
+# read the whole of a table (or of its index) that is small today; but a plan that is kept (see `kernel.bulk`) must be
+# good tomorrow too, when it has grown. So for the rest of the transaction a look-up has its price: what it goes by is
+# in memory, and the next row no nearer than any other.
+_BY_KEYS = """WITH plans AS MATERIALIZED (
+        SELECT set_config('enable_seqscan', 'off', true), set_config('random_page_cost', '0.1', true))"""
 
 # The one claim path. Whatever makes a saga due (a start, a signal, a retry, a deadline, the end of a dead worker's
 # lease) does it by `due_at`; whoever wants to move one comes through here. Losing a row to another worker is normal.
 # Queue by queue, because the index is read in the order of (queue, due_at): a backlog in a queue that is not ours costs
 # nothing.
 _CLAIM = f"""
-    {_BY_INDEX}
+    {_BY_KEYS}
     SELECT due.* FROM plans, unnest(%(queues)b::text[]) AS ours (ours) CROSS JOIN LATERAL (
         SELECT {_COLUMNS} FROM {_TABLE} WHERE queue = ours AND due_at <= statement_timestamp()
         ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS due
@@ -120,14 +122,14 @@ _CLAIM_ONE = f"""
 _LOCK = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE id = %s FOR UPDATE"  # noqa: S608
 # By the key, one after the other and in its order, whatever the planner thinks of the table.
 _HOLD = """
-    {by_index}
+    {by_keys}
     SELECT saga.* FROM plans, (
         SELECT * FROM unnest(%b::uuid[], %b::bigint[]) AS given (held_id, held_fence) ORDER BY held_id
     ) AS held CROSS JOIN LATERAL (
         SELECT {columns} FROM {table} WHERE id = held_id AND fence = held_fence AND in_flight FOR UPDATE) AS saga
 """
-_HOLD_ALL = _HOLD.format(table=_TABLE, columns=_COLUMNS, by_index=_BY_INDEX)
-_HOLD_IN_HAND = _HOLD.format(table=_TABLE, columns="id, pending_signals, clock_timestamp()", by_index=_BY_INDEX)
+_HOLD_ALL = _HOLD.format(table=_TABLE, columns=_COLUMNS, by_keys=_BY_KEYS)
+_HOLD_IN_HAND = _HOLD.format(table=_TABLE, columns="id, pending_signals, clock_timestamp()", by_keys=_BY_KEYS)
 _RENEW = f"""
     UPDATE {_TABLE} SET due_at = clock_timestamp() + %s
     FROM unnest(%b::uuid[], %b::bigint[]) AS held (held_id, held_fence)

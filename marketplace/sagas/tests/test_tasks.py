@@ -164,3 +164,27 @@ def test_redis_flushed_in_the_middle_loses_nothing(hire: Hire, redis: "Redis[byt
     swept_until(all_ended)
     assert {saga(trip).status for trip in trips + more} == {Status.COMPLETED}
     assert run_sql("SELECT count(*), sum(requests) FROM trips_outside") == [(100, 100)]
+
+
+def claimants() -> list[int]:
+    """The servers of the connections that move sagas: the calls' threads have their own, and no transactions."""
+    found = run_sql(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND state = 'idle' AND query = 'COMMIT'"
+    )
+    return [pid for (pid,) in found]
+
+
+def test_a_worker_keeps_its_connection_from_task_to_task_and_replaces_a_dead_one(hire: Hire) -> None:
+    def booked() -> int:
+        trip = begin_one()
+        until_true(lambda: saga(trip).status == Status.COMPLETED and claimants(), seconds=30)
+        (claimant,) = claimants()
+        return claimant
+
+    hire(processes=1)
+    first = booked()
+    assert booked() == first
+    run_sql("SELECT pg_terminate_backend(%s)", [first])
+    until_true(lambda: first not in claimants())
+    assert booked() != first
