@@ -13,6 +13,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.utils.functional import cached_property
 
+from marketplace.kernel.pipeline import pipelined
 from marketplace.sagas import redrive, rows, standby, stops
 from marketplace.sagas.course import Course
 from marketplace.sagas.definition import Call, GoOn, Node, Probing, Saga, Step, Wait, Workspace
@@ -106,14 +107,15 @@ class Pass(Course):
 
     def write(self) -> None:
         """Write everything, in a constant number of statements. The transaction may commit after it."""
-        for workspace in self._workspaces.values():
-            workspace.close(now=self.now)
-        late = [answer for run in self._runs if run.inbox for answer in stops.answer(run)]
-        self._journal.write()
-        self.gate.write({flight.run.ticket.id for flight in self.flights})
-        rows.save_standby(self._standing)
-        rows.save_signals(self._runs, now=self.now)
-        rows.save(self._runs, now=self.now)
+        with pipelined():  # to a saga that travels alone, waiting for each of them is most of its time
+            for workspace in self._workspaces.values():
+                workspace.close(now=self.now)
+            late = [answer for run in self._runs if run.inbox for answer in stops.answer(run)]
+            self._journal.write()
+            self.gate.write({flight.run.ticket.id for flight in self.flights})
+            rows.save_standby(self._standing)
+            rows.save_signals(self._runs, now=self.now)
+            rows.save(self._runs, now=self.now)
         for rule, signal in late:  # last, so that it finds everything as it is from now on
             rule(signal)
 
