@@ -3,11 +3,36 @@
 import os
 from typing import Any
 
+import django
 from celery import Celery
-from celery.signals import task_prerun
+from celery.signals import celeryd_init, task_prerun, worker_init
+from django.conf import settings
 from django.db import close_old_connections
 
+from marketplace.kernel.starting import Obstacle, refuse_to_start
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
+
+
+# Connected before Celery's own Django fixup, which runs the same checks, and then shows a traceback.
+@worker_init.connect(weak=False)
+def refuse_to_work(**kwargs: Any) -> None:
+    """Before a worker has any processes: is anything in the way of the shop?"""
+    django.setup()
+    refuse_to_start()
+
+
+@celeryd_init.connect(weak=False)
+def refuse_unknown_queues(options: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    """A worker of a queue that nobody ever rings would wait for ever."""
+    asked = (options or {}).get("queues") or ()
+    known = ", ".join(settings.SAGA_QUEUES)
+    refuse_to_start(
+        Obstacle(f"there is no queue {queue!r} for a worker to serve: there are {known}.")
+        for queue in (asked.split(",") if isinstance(asked, str) else asked)
+        if queue not in settings.SAGA_QUEUES
+    )
+
 
 app = Celery("marketplace")
 app.config_from_object("django.conf:settings", namespace="CELERY")

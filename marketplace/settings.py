@@ -39,6 +39,7 @@ GUEST_CHECKOUT: bool = env.bool("GUEST_CHECKOUT", True)
 RESERVATION_TTL_SECONDS: int = env.int("RESERVATION_TTL_SECONDS", 900, validate=validate.Range(min=1))
 FRAUD_AMOUNT_LIMIT: int = env.int("FRAUD_AMOUNT_LIMIT", 25_000, validate=validate.Range(min=1))
 PAYMENT_OUTCOME_SECONDS: int = env.int("PAYMENT_OUTCOME_SECONDS", 900, validate=validate.Range(min=1))
+SAGA_QUEUES = ("orders", "inventory", "payments", "fulfillment")  # those that workers serve
 SAGA_RETRY_ATTEMPTS: int = env.int("SAGA_RETRY_ATTEMPTS", 3, validate=validate.Range(min=1, max=100))
 SAGA_RETRY_DELAY_SECONDS: float = env.float("SAGA_RETRY_DELAY_SECONDS", 5.0, validate=validate.Range(min=0))
 SAGA_TIMEOUT_SECONDS: int = env.int("SAGA_TIMEOUT_SECONDS", 300, validate=validate.Range(min=1))

@@ -6,12 +6,13 @@ it at once.
 """
 
 import os
-import sys
 import time
 
 import django
 from django.core.management import call_command
 from django.db import OperationalError, connection
+
+from marketplace.kernel.starting import refuse_to_start
 
 DATABASE_WAIT_SECONDS = 300.0  # the supervisor says earlier, and better, why there is no database
 POLL_SECONDS = 0.05
@@ -23,22 +24,10 @@ def main() -> None:
     django.setup()
     call_command("collectstatic", interactive=False, verbosity=0)
     _wait_for_database()
+    refuse_to_start()  # while nothing is changed: whoever goes back to the code before finds its tables as they were
     call_command("migrate", interactive=False, verbosity=0)
-    refuse_to_strand()
+    refuse_to_start()  # tables that were older than the question could not be asked before
     call_command("seed_demo")
-
-
-def refuse_to_strand() -> None:
-    """End the process with exit code 1 and one line a kind, if unfinished sagas can't go on with this code."""
-    # Imported late: the app's modules need Django to be set up, which `main` does.
-    from marketplace.sagas import versions  # noqa: PLC0415
-
-    versions.load_definitions()
-    stranded = versions.stranded()
-    if stranded:
-        lines = [f"Not starting: this code would strand {one}." for one in stranded]
-        advice = "Deploy the definitions they started with, or `manage.py sagas ignore` what is in NEEDS_ATTENTION."
-        sys.exit("\n".join([*lines, advice]))
 
 
 def _wait_for_database() -> None:

@@ -82,4 +82,5 @@ def each(handler: "Callable[..., Outcome]") -> Handler:
 
     group.__name__ = getattr(handler, "__name__", "each")
     group.__doc__ = handler.__doc__
+    group.__dict__["__wrapped__"] = handler  # what a definition looks at, to see whether it is a function of ours
     return group

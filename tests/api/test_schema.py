@@ -3,13 +3,12 @@
 import pytest
 import schemathesis
 from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
-
-from marketplace.wsgi import application
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +18,7 @@ def document(db):
     """The document, and the real WSGI application behind it, whose requests may not end the test's own connection."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
-    yield schemathesis.openapi.from_wsgi("/api/schema", application)
+    yield schemathesis.openapi.from_wsgi("/api/schema", get_wsgi_application())
     for signal in (request_started, request_finished):
         signal.connect(close_old_connections)
 

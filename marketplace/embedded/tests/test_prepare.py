@@ -2,9 +2,9 @@
 
 import pytest
 
-from marketplace.embedded import prepare
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.starting import refuse_to_start
 from marketplace.sagas import services
 from marketplace.sagas.definition import Saga, Step
 from marketplace.sagas.models import SagaInstance
@@ -19,17 +19,17 @@ class KnownHere(Saga):
 
 
 def test_a_saga_without_its_definition_stops_the_start() -> None:
-    prepare.refuse_to_strand()  # nothing is under way
+    refuse_to_start()  # nothing is under way
     one = services.Start(new_id())
     services.start(KnownHere, [one], now=database_now())
-    prepare.refuse_to_strand()
+    refuse_to_start()
     SagaInstance.objects.filter(pk=one.id).update(version=7)
     with pytest.raises(SystemExit) as end:
-        prepare.refuse_to_strand()
+        refuse_to_start()
     assert end.value.code == (
         "Not starting: this code would strand 1 unfinished saga of 'known_here' version 7: there is no such definition "
         f"here (one of them: {one.id}).\n"
         "Deploy the definitions they started with, or `manage.py sagas ignore` what is in NEEDS_ATTENTION."
     )
     SagaInstance.objects.filter(pk=one.id).delete()
-    prepare.refuse_to_strand()
+    refuse_to_start()

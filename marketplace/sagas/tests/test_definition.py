@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+import httpx
 import pytest
 
 from marketplace.sagas import definition
@@ -24,7 +26,24 @@ from marketplace.sagas.tests.trip import BookTrip, SendPostcard, closing_time
 
 DO = each(lambda ticket, now: Done())
 FAR = remote(lambda ticket: Done())
+DAY = timedelta(days=1)
 PARKS = RetryPolicy(spent="park")
+
+
+def far(ticket: Any) -> Any:
+    return Done()
+
+
+async def coroutine(tickets: Any, *, now: Any) -> Any:
+    return [Done() for _ in tickets]
+
+
+def timeless(tickets: Any) -> Any:
+    return [Done() for _ in tickets]
+
+
+def no_ticket() -> Any:
+    return None
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +152,123 @@ REFUSED: list[tuple[str, Callable[[], Any], str]] = [
         f"Odd: '{'a' * 61}' is no name for a step: it needs 1 to 60 characters",
     ),
     (
+        "a queue that no worker serves",
+        lambda: define(Step("a", do=DO, queue="payment")),
+        "Odd: 'a' is to run in the queue 'payment', and there is no such queue: there are orders, inventory, payments, "
+        "fulfillment",
+    ),
+    (
+        "a wait in a queue that no worker serves",
+        lambda: define(wait(queue="waiting_room")),
+        "Odd: 'pause' is to run in the queue 'waiting_room', and there is no such queue: there are orders, inventory, "
+        "payments, fulfillment",
+    ),
+    (
+        "attempts without end",
+        lambda: define(Step("a", do=DO, retry=RetryPolicy(attempts=float("inf")))),  # type: ignore[arg-type]
+        "Odd: 'a' would be tried for ever: its attempts must be a whole number, at most 1000",
+    ),
+    (
+        "more attempts than anybody lives to see",
+        lambda: define(Call("a", do=FAR, undo=FAR, undo_retry=RetryPolicy(attempts=10**9, spent="park"))),
+        "Odd: 'a' would be tried for ever: its attempts must be a whole number, at most 1000",
+    ),
+    (
+        "a pause without end",
+        lambda: define(Step("a", do=DO, retry=RetryPolicy(delay=float("inf")))),
+        "Odd: 'a' would never be tried again: its delay must be a number of seconds",
+    ),
+    (
+        "a ceiling as high as the sky",
+        lambda: define(Step("a", do=DO, retry=RetryPolicy(ceiling=float("inf")))),
+        "Odd: 'a' would wait too long, or not at all: its ceiling must be above 0, and at most 86400 seconds",
+    ),
+    (
+        "a ceiling on the floor",
+        lambda: define(Step("a", do=DO, retry=RetryPolicy(ceiling=0))),
+        "Odd: 'a' would wait too long, or not at all: its ceiling must be above 0, and at most 86400 seconds",
+    ),
+    (
+        "redrives without end",
+        lambda: define(Step("a", do=DO, retry=RetryPolicy(spent="park", redrive=DAY, redrives=None))),  # type: ignore[arg-type]
+        "Odd: 'a' would be redriven for ever: its redrives must be a whole number from 1 to 1000",
+    ),
+    (
+        "a redrive without a pause",
+        lambda: define(Step("a", do=DO, retry=RetryPolicy(spent="park", redrive=timedelta()))),
+        "Odd: 'a' is redriven at once: that is what attempts are for, a redrive takes at least a second",
+    ),
+    (
+        "a redrive of what is undone",
+        lambda: define(Step("a", do=DO, retry=RetryPolicy(spent="compensate", redrive=DAY))),
+        "Odd: 'a' is undone when its retries are spent, so there is nothing to redrive: it must park",
+    ),
+    (
+        "a builtin",
+        lambda: define(Step("a", do=len)),  # type: ignore[arg-type]
+        "Odd: 'a' is done by 'len', which is no function of this project",
+    ),
+    (
+        "a library's function",
+        lambda: define(Step("a", do=httpx.get)),  # type: ignore[arg-type]
+        "Odd: 'a' is done by 'get', which is no function of this project",
+    ),
+    (
+        "a library's function in a partial",
+        lambda: define(Step("a", do=partial(httpx.get, "https://example.org"))),
+        "Odd: 'a' is done by 'get', which is no function of this project",
+    ),
+    (
+        "a builtin that was lifted",
+        lambda: define(Step("a", do=each(print))),
+        "Odd: 'a' is done by 'print', which is no function of this project",
+    ),
+    (
+        "a class",
+        lambda: define(Step("a", do=DO, undo=dict)),  # type: ignore[arg-type]
+        "Odd: 'a' is done by 'dict', which is no function of this project",
+    ),
+    (
+        "a builtin as a call",
+        lambda: define(Call("a", do=remote(print))),  # type: ignore[arg-type]
+        "Odd: 'a' is done by 'print', which is no function of this project",
+    ),
+    (
+        "a coroutine",
+        lambda: define(Step("a", do=coroutine)),  # type: ignore[arg-type]
+        "Odd: 'a' is done by 'coroutine', which is a coroutine or a generator: nobody would run it",
+    ),
+    (
+        "a handler without the time",
+        lambda: define(Step("a", do=timeless)),
+        "Odd: 'a' is done by 'timeless', which can't be called as timeless(..., now=now)",
+    ),
+    (
+        "a deadline that takes no ticket",
+        lambda: define(wait(until=no_ticket)),
+        "Odd: 'pause' is decided by 'no_ticket', which can't be called as no_ticket(...)",
+    ),
+    (
+        "a builtin for an end",
+        lambda: define(Step("a", do=DO), closing=staticmethod(print)),
+        "Odd: its closing is done by 'print', which is no function of this project",
+    ),
+    (
+        "a key window without a probe",
+        lambda: define(Call("a", do=FAR, key_window=DAY)),
+        "Odd: 'a' has a key window: what it does, and its undo, need a probe for the time after it",
+    ),
+    (
+        "an undo without a probe",
+        lambda: define(Call("a", do=remote(far, probe=far), undo=FAR, key_window=DAY)),
+        "Odd: 'a' has a key window: what it does, and its undo, need a probe for the time after it",
+    ),
+    (
+        "no key window at all",
+        lambda: define(Call("a", do=remote(far, probe=far), key_window=timedelta())),
+        "Odd: 'a' needs a key window longer than no time",
+    ),
+    (
         "somebody else's name",
         lambda: define(Step("a", do=DO), name="book_trip"),
         "Odd: 'book_trip' version 1 is already marketplace.sagas.tests.trip.BookTrip",
@@ -219,3 +355,28 @@ def test_an_exit_takes_a_more_exact_reason_from_the_signal() -> None:
 def test_a_wait_listens_to_its_own_name_or_another() -> None:
     assert wait("pause").listens_to == "pause"
     assert wait("pause", signal="paid").listens_to == "paid"
+
+
+class Clerk:
+    """Does a step as an object, and as a method."""
+
+    def __call__(self, tickets: Any, *, now: Any) -> Any:
+        return [Done() for _ in tickets]
+
+    def work(self, tickets: Any, *, now: Any, slowly: bool = False) -> Any:
+        return [Done() for _ in tickets]
+
+
+@pytest.mark.parametrize(
+    "handler", [Clerk(), Clerk().work, partial(Clerk().work, slowly=True), DO, lambda tickets, now: []]
+)
+def test_a_function_of_ours_may_come_in_many_guises(handler: Any) -> None:
+    define(Step("a", do=handler))
+    assert find("odd", 1) is not None
+
+
+@pytest.mark.parametrize("attempts", [1, 1000])
+def test_a_policy_at_its_limits_is_a_policy(attempts: int) -> None:
+    policy = RetryPolicy(attempts=attempts, delay=0, ceiling=86_400, spent="park", redrive=DAY, redrives=1000)
+    define(Step("a", do=DO, retry=policy))
+    assert find("odd", 1) is not None

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.backends.postgresql.base import ServerBindingCursor
 
 from marketplace.kernel.clock import database_now
-from marketplace.sagas import rows, selectors, services
+from marketplace.sagas import rows, selectors, services, versions
 from marketplace.sagas.models import SagaInstance
 from marketplace.sagas.tests.driving import QUEUES, run_sql
 from marketplace.sagas.tests.trip import BookTrip
@@ -105,6 +105,12 @@ def test_the_other_statements_of_a_worker_go_by_the_key() -> None:
         lambda: rows.renew(ids, fences, timedelta(seconds=15)),
     ):
         assert indexes(run) == {"sagas_sagainstance_pkey"}
+
+
+def test_a_start_asks_for_the_unfinished_and_reads_no_other() -> None:
+    SagaInstance.objects.filter(status="STARTED").delete()  # as it is on any day but the worst
+    run_sql("ANALYZE sagas_sagainstance")
+    assert indexes(versions.stranded) == {"sagas_unfinished"}
 
 
 def test_signals_are_found_by_their_saga() -> None:

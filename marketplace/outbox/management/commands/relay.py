@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from marketplace.kernel.starting import refuse_to_start
 from marketplace.outbox.relay import Relay
 from marketplace.outbox.subscribers import Subscribers
 from marketplace.outbox.transports import transport
@@ -22,6 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Work until a signal says stop."""
+        refuse_to_start()
         asked_to_stop: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, _: asked_to_stop.append(received))
