@@ -1,0 +1,111 @@
+"""With a million rows in each table an order still moves by look-ups alone. The plans of its every statement are read.
+
+Nobody writes a million rows for that. The planner judges a table by its pages and by how many rows it was last seen to
+have in each, so the test has a few hundred orders analysed, and then says that there were a million.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.backends.postgresql.base import ServerBindingCursor
+
+pytestmark = pytest.mark.django_db
+
+ROWS = 1_000_000
+GROWING = (
+    "orders_order", "orders_orderline", "orders_timelineentry", "sagas_sagainstance", "sagas_sagahistory",
+    "sagas_sagasignal", "inventory_stock", "inventory_reservation", "inventory_ledger", "inventory_product",
+    "payments_payment", "payments_attempt", "payments_refund", "outbox_event",
+)  # fmt: skip
+LOOKED_UP = {  # which must be among what is seen, or the test would have looked at the wrong thing
+    "sagas_claim", "sagas_sagainstance_pkey", "orders_order_pkey", "payments_payment_pkey", "payments_attempt_pkey",
+    "inventory_stock_pkey",
+}  # fmt: skip
+
+
+def run(statement: str, *parameters: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+
+
+def let_there_be_a_million() -> None:
+    """Have the planner believe it, of the tables and of their indexes. What is done to the catalog is rolled back."""
+    for table in GROWING:
+        run(f"ANALYZE {table}")
+        run(
+            "UPDATE pg_class SET reltuples = %s, relpages = greatest(1, pg_relation_size(oid) / 8192)"
+            " WHERE oid = %s::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = %s::regclass)",
+            ROWS, table, table,
+        )  # fmt: skip
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+@contextmanager
+def plans() -> Iterator[list[tuple[dict[str, Any], str]]]:
+    """Collect the nodes of the plans of all that is executed, each with its statement."""
+    seen: list[tuple[dict[str, Any], str]] = []
+
+    def explain(execute: Any, statement: str, parameters: Any, many: bool, context: Any) -> Any:
+        if statement.split(maxsplit=1)[0] in {"SELECT", "WITH", "UPDATE", "INSERT", "DELETE"}:
+            raw = connection.connection
+            bound = isinstance(context["cursor"].cursor, ServerBindingCursor)
+            with ServerBindingCursor(raw) if bound else raw.cursor() as cursor:
+                cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
+                answer = cursor.fetchone()[0]
+            [told] = json.loads(answer) if isinstance(answer, str) else answer
+            seen.extend((node, statement) for node in nodes(told["Plan"]))
+        return execute(statement, parameters, many, context)
+
+    with connection.execute_wrapper(explain):
+        yield seen
+
+
+def read_whole(seen: list[tuple[dict[str, Any], str]]) -> dict[str, str]:
+    """Which of the growing tables, or of their indexes, are read from end to end, and by which statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid::regclass::text = ANY(%s)", [list(GROWING)]
+        )
+        indexes = {name for (name,) in cursor.fetchall()}
+    found = {}
+    for node, statement in seen:
+        name = node.get("Index Name") or node.get("Relation Name")
+        if (name in GROWING and node["Node Type"] == "Seq Scan") or (name in indexes and "Index Cond" not in node):
+            found[node.get("Relation Name", name)] = statement
+    return found
+
+
+def test_every_statement_that_moves_an_order_looks_its_rows_up(shop: Any) -> None:
+    shop.stocked("laptop", 1000)
+    for _ in range(100):
+        shop.order("laptop")
+    shop.work(seconds=60)
+    let_there_be_a_million()
+    for token in ("tok_visa", "tok_declined", "tok_fraud"):
+        for _ in range(20):
+            shop.order("laptop", token=token)
+    with plans() as seen:
+        shop.work(seconds=60)
+
+    assert not read_whole(seen)
+    assert {node.get("Index Name") for node, _ in seen} >= LOOKED_UP
+
+
+def test_a_look_up_without_an_index_would_be_noticed(shop: Any) -> None:
+    run("ALTER TABLE inventory_reservation DROP CONSTRAINT inventory_reservation_one_per_owner_and_sku")
+    shop.stocked("laptop", 1000)
+    shop.bought("laptop")
+    let_there_be_a_million()
+    shop.order("laptop")
+    with plans() as seen:
+        shop.work()
+    assert set(read_whole(seen)) == {"inventory_reservation"}
