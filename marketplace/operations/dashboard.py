@@ -16,7 +16,7 @@ LATE_SECONDS: Final = 60.0
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the measures to the index page's context. Nine queries, however busy the shop is."""
+    """Add the measures to the index page's context. A dozen queries, however busy the shop is."""
     now = database_now()
     hours = selectors.orders_per_hour(now=now)
     recent = selectors.recent_sagas(window=selectors.DAY)
@@ -35,6 +35,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "steps": selectors.step_measures(window=selectors.DAY),
         "step_failure_limit": STEP_FAILURE_LIMIT,
         "cases": selectors.needs_attention(limit=MOST_CASES, now=now),
+        "standing": selectors.standing_still(),
         "shelves": selectors.shelves(),
         "backlog": outbox.backlog(),
         "late_seconds": LATE_SECONDS,

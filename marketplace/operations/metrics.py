@@ -21,9 +21,12 @@ from prometheus_client.registry import Collector
 from marketplace.operations import selectors
 from marketplace.operations.selectors import HOUR
 from marketplace.outbox import selectors as outbox
+from marketplace.sagas import circuits, pausing, standby
+from marketplace.sagas.models import Circuit
 
 KEPT_SECONDS: Final = 5.0
 
+_OPENNESS: Final[Mapping[str, float]] = {"CLOSED": 0.0, "HALF_OPEN": 0.5, "OPEN": 1.0}
 _RECENT: Final = f"began within the last hour, at most the newest {selectors.MOST_SAGAS}"
 
 
@@ -34,6 +37,7 @@ class Shop(Collector):
         """Yield every metric. A ratio or duration of nothing is left out."""
         yield from _live_sagas()
         yield from _recent_sagas()
+        yield from _standing_still()
         yield from _steps()
         yield from _orders_and_stock()
         yield from _outbox()
@@ -45,6 +49,19 @@ def _live_sagas() -> Iterator[Metric]:
     yield _one("sagas_stuck", "Sagas that need a person: NEEDS_ATTENTION, or past their time.", live.stuck)
     yield _one("sagas_due", "Sagas that are due now and were not taken by a worker yet.", live.due)
     yield _one("sagas_due_oldest_seconds", "For how long the longest-waiting of them is due.", live.oldest_due_seconds)
+
+
+def _standing_still() -> Iterator[Metric]:
+    waiting = standby.waiting()
+    standing = {reason: found.count for reason, found in waiting.items()}
+    yield _by("sagas_standing_by", "Sagas that stand by, by what for: a breaker or a pause.", "reason", standing)
+    state = _family("circuit_open", "Whether calls stand by: 0 closed, 0.5 one call is trying, 1 open.", "circuit")
+    failures = _family("circuit_failures", "Calls without an answer, one after the other, while closed.", "circuit")
+    for one in circuits.views(waiting):
+        state.add_metric([one.name], _OPENNESS[one.state])
+        failures.add_metric([one.name], one.failures if one.state == Circuit.State.CLOSED else 0)
+    yield from (state, failures)
+    yield _by("pauses", "What a person has paused.", "what", {one.what: 1 for one in pausing.views(waiting)})
 
 
 def _recent_sagas() -> Iterator[Metric]:

@@ -13,6 +13,7 @@ _GROUPS = (
         (
             ("Orders", "receipt_long", "orders_order_changelist", "orders.view_order"),
             ("Sagas", "account_tree", "sagas_sagainstance_changelist", "sagas.view_sagainstance"),
+            ("Breakers and pauses", "pause_circle", "sagas_sagainstance_standby", "sagas.view_sagainstance"),
         ),
     ),
     (

@@ -75,7 +75,7 @@ class OrderPage:
 
 
 def saga_page(saga_id: UUID, *, now: datetime) -> SagaPage | None:
-    """Gather a saga, an archived one too; None where there is none. Five queries, nine for an archived one."""
+    """Gather a saga, an archived one too; None where there is none. Five queries."""
     row = archive.row_of(saga_id)
     if row is None:
         return None
@@ -83,12 +83,12 @@ def saga_page(saga_id: UUID, *, now: datetime) -> SagaPage | None:
         entries = sagas.story(saga_id).history
     except NoSuchSaga:
         return None
-    finished = [one.error for one in archive.history_of(saga_id)]
+    finished = [one.error for one in archive.history_of(row)]
     tracebacks = [*finished, *[""] * len(entries)]
     steps = tuple(Step(entry, error) for entry, error in zip(entries, tracebacks, strict=False))
     last = next((one.entry.message for one in reversed(steps) if not one.is_live), "")
     said = diagnosis.of_saga(row, last_message=last, now=now)
-    return SagaPage(row, steps, archive.signals_of(saga_id), said)
+    return SagaPage(row, steps, archive.signals_of(row), said)
 
 
 def payment_pages(reference_id: UUID) -> list[PaymentPage]:

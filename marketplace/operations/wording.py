@@ -47,6 +47,7 @@ COLOUR_OF_RESULT: Final[Mapping[str, str]] = {
     "WAITING": "info",
     "": "info",  # a gateway call that nobody has come back from
 }
+COLOUR_OF_CIRCUIT: Final[Mapping[str, str]] = {"CLOSED": "success", "OPEN": "danger", "HALF_OPEN": "warning"}
 COLOUR_OF_PAYMENT: Final[Mapping[str, str]] = {
     "PENDING": "info",
     "AUTHORIZED": "info",

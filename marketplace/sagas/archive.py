@@ -114,7 +114,8 @@ def _defaults(model: type[models.Model]) -> str:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 _ROW = """
-    SELECT (jsonb_populate_record(NULL::sagas_sagainstance, %s::jsonb || row)).* FROM sagas_archivedsaga WHERE id = %s
+    SELECT (jsonb_populate_record(NULL::sagas_sagainstance, %s::jsonb || row)).*, true AS archived
+    FROM sagas_archivedsaga WHERE id = %s
 """
 _HISTORY = """
     SELECT (jsonb_populate_record(NULL::sagas_sagahistory, %s::jsonb || one)).*
@@ -134,16 +135,23 @@ def row_of(saga_id: UUID) -> SagaInstance | None:
     return row or next(iter(SagaInstance.objects.raw(_ROW, [_defaults(SagaInstance), saga_id])), None)
 
 
-def history_of(saga_id: UUID) -> list[SagaHistory]:
-    """A saga's history, wherever it is, in order."""
-    found = list(SagaHistory.objects.filter(saga_id=saga_id).order_by("id"))
-    return found or list(SagaHistory.objects.raw(_HISTORY, [_defaults(SagaHistory), saga_id]))
+def is_archived(row: SagaInstance) -> bool:
+    """Whether `row_of` found it in the archive."""
+    return getattr(row, "archived", False)
 
 
-def signals_of(saga_id: UUID) -> list[SagaSignal]:
-    """A saga's signals, wherever it is, in order."""
-    found = list(SagaSignal.objects.filter(saga_id=saga_id).order_by("id"))
-    return found or list(SagaSignal.objects.raw(_SIGNALS, [_defaults(SagaSignal), saga_id]))
+def history_of(row: SagaInstance) -> list[SagaHistory]:
+    """The history of a saga that `row_of` has found, in order."""
+    if is_archived(row):
+        return list(SagaHistory.objects.raw(_HISTORY, [_defaults(SagaHistory), row.pk]))
+    return list(row.history.order_by("id"))
+
+
+def signals_of(row: SagaInstance) -> list[SagaSignal]:
+    """The signals of a saga that `row_of` has found, in order."""
+    if is_archived(row):
+        return list(SagaSignal.objects.raw(_SIGNALS, [_defaults(SagaSignal), row.pk]))
+    return list(row.signals.order_by("id"))
 
 
 def statuses(subject_ids: list[UUID], *, name: str) -> dict[UUID, str]:

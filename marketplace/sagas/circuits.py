@@ -13,7 +13,7 @@ Whether it answered is all that counts, not what: a declined card is an answer. 
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -168,16 +168,16 @@ class View:
     waiting_since: datetime | None
 
 
-def views() -> list[View]:
-    """Every breaker that has ever been needed, by name."""
-    waiting = standby.waiting()
+def views(waiting: Mapping[str, standby.Waiting] | None = None) -> list[View]:
+    """Every breaker that has ever been needed, by name. `waiting`: what `standby.waiting` said, if it was asked."""
+    waiting = standby.waiting() if waiting is None else waiting
     return [
         View(c.name, c.state, c.failures, c.why, c.opened_at, c.probe_at, *_waiting(waiting, standby.circuit(c.name)))
         for c in Circuit.objects.order_by("name")
     ]
 
 
-def _waiting(waiting: dict[str, standby.Waiting], reason: str) -> tuple[Any, ...]:
+def _waiting(waiting: Mapping[str, standby.Waiting], reason: str) -> tuple[Any, ...]:
     found = waiting.get(reason)
     return (found.count, found.since) if found else (0, None)
 

@@ -9,6 +9,7 @@ when its answer comes. Whoever comes to what is paused stands by (`standby`). Wh
 SAGA_RESUME_RATE a second. Who paused and resumed, when and why, stays on record.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -73,9 +74,12 @@ def resume(what: str, *, actor: str, reason: str) -> View:
     return _view(row, found.count if found else 0)
 
 
-def views(*, past: int = 0) -> list[View]:
-    """The pauses that last, the oldest first; then, the latest first, so many that are over."""
-    waiting = standby.waiting()
+def views(waiting: Mapping[str, standby.Waiting] | None = None, *, past: int = 0) -> list[View]:
+    """The pauses that last, the oldest first; then, the latest first, so many that are over.
+
+    `waiting`: what `standby.waiting` said, if it was asked.
+    """
+    waiting = standby.waiting() if waiting is None else waiting
     lasting = Pause.objects.filter(resumed_at__isnull=True).order_by("paused_at", "id")
     over = Pause.objects.filter(resumed_at__isnull=False).order_by("-resumed_at", "-id")[:past]
     counts = {reason: one.count for reason, one in waiting.items()}

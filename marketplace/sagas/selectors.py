@@ -57,7 +57,7 @@ def story(saga_id: UUID) -> Story:
         raise NoSuchSaga
     entries = [
         Entry(h.step, h.direction, h.status, h.attempt, h.message, h.finished_at, h.duration_ms, h.actor, h.reason)
-        for h in archive.history_of(saga_id)
+        for h in archive.history_of(row)
     ]
     now_going_on = _going_on(row)
     return Story(

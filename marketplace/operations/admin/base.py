@@ -25,7 +25,7 @@ READING = frozenset({"GET", "HEAD"})
 class ReadOnlyAdmin(ModelAdmin):
     """Can be looked at by whoever may view it, and changed by nobody, a superuser included."""
 
-    actions = None
+    actions: ClassVar[Any] = None
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER

@@ -1,17 +1,22 @@
 """Filters for the lists. None of them asks the database what there is to choose: tables are long, choices are known."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from marketplace.operations import selectors
 from marketplace.outbox.catalog import TYPES_OF_TOPIC
 from marketplace.outbox.models import Unpublished
+from marketplace.sagas.definition import known
 from marketplace.sagas.models import SagaInstance
 from orders.wording import SENTENCES
+
+MOST_QUIET = 10 * 365 * 86400  # seconds
 
 Choices = Iterable[tuple[Any, str]]
 
@@ -44,7 +49,10 @@ class CurrentStep(KnownChoices):
 
     title = "step"
     parameter_name = column = "current_step"
-    values = selectors.STEP_NAMES
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
+        """The steps of every definition, each once."""
+        return [(name, name) for name in dict.fromkeys(node.name for steps in known().values() for node in steps)]
 
 
 class EventTopic(KnownChoices):
@@ -53,6 +61,40 @@ class EventTopic(KnownChoices):
     title = "topic"
     parameter_name = column = "topic"
     values = tuple(TYPES_OF_TOPIC)
+
+
+class Quiet(SimpleListFilter):
+    """For how long nothing has happened to a saga."""
+
+    title = "nothing happened for"
+    parameter_name = "quiet"
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
+        """A few lengths of time, in seconds."""
+        return [("900", "15 minutes"), ("3600", "an hour"), ("21600", "6 hours"), ("86400", "a day")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Keep those to which nothing has happened for so long."""
+        seconds = self.value()
+        if not seconds or not seconds.isdecimal():
+            return queryset
+        return queryset.filter(updated_at__lt=Now() - timedelta(seconds=min(int(seconds), MOST_QUIET)))
+
+
+class StandingBy(SimpleListFilter):
+    """What a saga stands by for."""
+
+    title = "standing by"
+    parameter_name = "standby"
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
+        """Breakers or pauses; a link may name a single one, such as `circuit:sandbox`."""
+        return [("circuit:", "For a breaker"), ("pause:", "For a pause to end")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Keep those that stand by for it."""
+        what = self.value()
+        return queryset.filter(standby__startswith=what).exclude(standby="") if what else queryset
 
 
 class StuckSaga(SimpleListFilter):

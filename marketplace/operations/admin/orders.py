@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from marketplace.operations import wording
 from marketplace.operations.admin.base import StoryAdmin, age, amount, as_uuid
+from marketplace.operations.admin.decisions import offered
 from marketplace.operations.admin.filters import FailureCode, OrderOfStuckSaga
 from marketplace.operations.story import order_page
 from marketplace.sagas.models import ArchivedSaga, SagaInstance
@@ -56,7 +57,8 @@ class OrderAdmin(StoryAdmin):
     def story(self, request: HttpRequest, obj: Model) -> dict[str, Any]:
         """All there is to know of an order."""
         assert isinstance(obj, Order)  # noqa: S101 - for the type checker
-        return {"page": order_page(obj, now=timezone.now())}
+        page = order_page(obj, now=timezone.now())
+        return {"page": page, "decisions": offered(request, page.saga.row) if page.saga else []}
 
     @display(description="status", ordering="status", label=dict(wording.COLOUR_OF_ORDER))
     def status_label(self, order: Order) -> str:

@@ -1,4 +1,4 @@
-"""Sagas: the list, and every attempt at every step of one of them."""
+"""Sagas: the list, every attempt at every step of one of them, and what a person may decide about them."""
 
 from typing import Any
 
@@ -11,23 +11,26 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from unfold.decorators import display
 
-from marketplace.operations import wording
-from marketplace.operations.admin.base import StoryAdmin, age, as_uuid, order_link, order_number
-from marketplace.operations.admin.filters import CurrentStep, StuckSaga
+from marketplace.operations import selectors, wording
+from marketplace.operations.admin.base import age, as_uuid, order_link, order_number
+from marketplace.operations.admin.decisions import offered
+from marketplace.operations.admin.filters import CurrentStep, Quiet, StandingBy, StuckSaga
+from marketplace.operations.admin.holding import HoldingAdmin
 from marketplace.operations.story import saga_page
+from marketplace.sagas import archive, standby
 from marketplace.sagas.models import SagaInstance
 from orders.models import Order
 
 
 @admin.register(SagaInstance)
-class SagaAdmin(StoryAdmin):
-    """Read-only: a saga is moved by the engine, under its row's lock."""
+class SagaAdmin(HoldingAdmin):
+    """Read-only but for a person's decisions: a saga is moved by the engine, under its row's lock."""
 
     story_template = "operations/saga.html"
     list_display = ("short_id", "order", "name", "status_label", "step", "attempt", "started", "attention_line")
-    list_filter = (StuckSaga, "status", CurrentStep, "started_at")
+    list_filter = (StuckSaga, "status", CurrentStep, Quiet, StandingBy, "started_at")
     search_fields = ("id",)  # what is really looked for is in get_search_results
-    search_help_text = "Saga id, order id or order number: in full"
+    search_help_text = "Saga id, order id or order number in full; or words of why sagas need a person"
     ordering = ("-started_at",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[SagaInstance]":
@@ -46,12 +49,29 @@ class SagaAdmin(StoryAdmin):
         if identity is not None:
             return queryset.filter(Q(pk=identity) | Q(subject_id=identity)), False
         number = f"M-{term}" if term.isdecimal() else term.upper()
-        return queryset.filter(subject_id__in=Order.objects.filter(number=number).values("pk")), False
+        orders = list(Order.objects.filter(number=number).values_list("pk", flat=True))
+        if orders:
+            return queryset.filter(subject_id__in=orders), False
+        # By the partial index of unfinished sagas: of those that are over nobody asks why they were parked.
+        return queryset.filter(selectors.UNFINISHED, attention__icontains=term), False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Find an archived saga too."""
+        found = super().get_object(request, object_id, from_field)
+        identity = as_uuid(object_id)
+        return found or (archive.row_of(identity) if identity is not None else None)
 
     def story(self, request: HttpRequest, obj: Model) -> dict[str, Any]:
         """All there is to know of a saga."""
+        assert isinstance(obj, SagaInstance)  # noqa: S101 - for the type checker
         number = getattr(obj, "order_number", None)
-        return {"saga": saga_page(obj.pk, now=timezone.now()), "order_number": number}
+        if archive.is_archived(obj):
+            number = Order.objects.filter(pk=obj.subject_id).values_list("number", flat=True).first()
+        return {
+            "saga": saga_page(obj.pk, now=timezone.now()),
+            "order_number": number,
+            "decisions": offered(request, obj),
+        }
 
     @display(description="saga")
     def short_id(self, saga: SagaInstance) -> SafeString:
@@ -82,5 +102,6 @@ class SagaAdmin(StoryAdmin):
 
     @display(description="attention")
     def attention_line(self, saga: SagaInstance) -> str:
-        """Why it was parked, the beginning of it."""
-        return Truncator(saga.attention).chars(80) or wording.NOTHING
+        """Why it was parked, or what it stands by for, the beginning of it."""
+        said = saga.attention or (standby.in_words(saga.standby) if saga.standby else "")
+        return Truncator(said).chars(80) or wording.NOTHING

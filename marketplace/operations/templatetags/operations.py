@@ -16,6 +16,7 @@ register = template.Library()
 COLOURS: Final = {
     "order": wording.COLOUR_OF_ORDER,
     "saga": wording.COLOUR_OF_SAGA,
+    "circuit": wording.COLOUR_OF_CIRCUIT,
     "result": wording.COLOUR_OF_RESULT,
     "payment": wording.COLOUR_OF_PAYMENT,
     "hold": wording.COLOUR_OF_HOLD,

@@ -69,8 +69,8 @@ class TestWhatMoves:
         assert found is not None
         for field in SagaInstance._meta.concrete_fields:
             assert getattr(found, field.attname) == getattr(rows[0], field.attname), field.attname
-        assert [h.message for h in archive.history_of(trip)] == [h.message for h in rows[1]]
-        assert [(g.name, g.disposition) for g in archive.signals_of(trip)] == [("cancel", "TOO_LATE")]
+        assert [h.message for h in archive.history_of(found)] == [h.message for h in rows[1]]
+        assert [(g.name, g.disposition) for g in archive.signals_of(found)] == [("cancel", "TOO_LATE")]
 
     def test_batches_and_a_limit(self) -> None:
         trips = ended(31, times=7)
@@ -131,7 +131,9 @@ class TestComingBack:
         assert SagaSignal.objects.get().payload == {"by": "eve"}
         assert archive.archive(older_than=30 * DAY) == 1
         assert where(trip) == ["archived"]
-        assert [g.name for g in archive.signals_of(trip)] == ["cancel"]
+        found = archive.row_of(trip)
+        assert found is not None
+        assert [g.name for g in archive.signals_of(found)] == ["cancel"]
 
     def test_columns_that_came_later_have_their_defaults(self) -> None:
         [trip] = ended(31)

@@ -180,7 +180,7 @@ def test_the_saga_page(shop, staff):
     in_order(
         text,
         "COMPENSATED",
-        "place_order version 1",
+        "place_order version 2",
         f"order {order.number}",
         "payment_declined:",
         "Steps",
