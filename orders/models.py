@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
-from django_fsm import FSMField, transition
+from django_fsm import transition
 
 from marketplace.kernel.ids import new_id
+from orders.machine import StatusField
 
 
 class Status(models.TextChoices):
@@ -39,7 +40,7 @@ class Order(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     number = models.CharField(max_length=20, unique=True)
-    status = FSMField(max_length=16, choices=Status, default=Status.CREATED, protected=True)
+    status = StatusField(max_length=16, choices=Status, default=Status.CREATED, protected=True)
     failure_code = models.CharField(max_length=40, blank=True)
     failure_message = models.TextField(blank=True, help_text="for the buyer, in plain words")
     failure_detail = models.JSONField(default=dict, blank=True)
