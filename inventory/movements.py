@@ -13,7 +13,8 @@ from uuid import UUID
 from inventory.locks import IN_LOCK_ORDER, STOCK_IN_LOCK_ORDER
 from inventory.models import LedgerEntry, Reservation
 from marketplace.kernel import bulk
-from marketplace.kernel.ids import new_id
+from marketplace.kernel.arrays import Instants, Integers, Texts, Uuids
+from marketplace.kernel.ids import new_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ SELECT owner_id FROM live
 
 
 def _run(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with bulk.binding_cursor() as cursor:
+    with bulk.binding_cursor(binary=True) as cursor:
         cursor.execute(statement, values)
         return cursor.fetchall() if cursor.description else []
 
@@ -120,10 +121,15 @@ def hold(rows: Sequence[tuple[UUID, str, int, datetime]], *, now: datetime) -> b
     """
     if not rows:
         return True
-    owners, skus, quantities, expiries = (list(column) for column in zip(*rows, strict=True))
-    values = {"owners": owners, "skus": skus, "quantities": quantities, "expiries": expiries}
+    owners, skus, quantities, expiries = zip(*rows, strict=True)
+    values: dict[str, Any] = {
+        "owners": Uuids(owners),
+        "skus": Texts(skus),
+        "quantities": Integers(quantities),
+        "expiries": Instants(expiries),
+    }
     with bulk.binding_cursor() as cursor:
-        cursor.execute(_HOLD, values | {"ids": [new_id() for _ in rows], "now": now})
+        cursor.execute(_HOLD, values | {"ids": Uuids(new_ids(len(rows))), "now": now})
         return int(cursor.rowcount) == len(rows)
 
 
@@ -133,7 +139,7 @@ def move(movement: Movement, owner_ids: Iterable[UUID], *, now: datetime, reason
     Locks the stock rows of the SKUs concerned by itself, in their order, and none where nothing is to be moved.
     """
     values = {
-        "owners": list(owner_ids),
+        "owners": Uuids(list(owner_ids)),
         "leaves": movement.leaves.value,
         "enters": movement.enters.value,
         "kind": movement.kind.value,
@@ -147,7 +153,7 @@ def move(movement: Movement, owner_ids: Iterable[UUID], *, now: datetime, reason
 
 def extend(owner_ids: Sequence[UUID], *, until: datetime) -> set[UUID]:
     """Push the expiry of live holds out to `until`, never back; return the owners whose lines are all held."""
-    return {row[0] for row in _run(_EXTEND, {"owners": list(owner_ids), "until": until})}
+    return {row[0] for row in _run(_EXTEND, {"owners": Uuids(list(owner_ids)), "until": until})}
 
 
 def change_by_hand(kind: LedgerEntry.Kind, *, sku: str, delta: int, now: datetime, actor: str, reason: str) -> None:

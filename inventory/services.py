@@ -148,7 +148,10 @@ def commit(owner_ids: Sequence[UUID], *, now: datetime) -> set[UUID]:
     An owner that is missing from the answer had nothing left to sell. Needs the caller's transaction; locks the stock
     rows of the SKUs held.
     """
-    sold = set(_move(movements.COMMIT, owner_ids, now=now))
+    if not owner_ids:
+        return set()
+    needs_transaction()
+    sold = {owner_id for owner_id, _, _ in movements.move(movements.COMMIT, owner_ids, now=now)}
     others = [owner_id for owner_id in owner_ids if owner_id not in sold]
     states = _states(others) if others else {}
     return sold | {owner_id for owner_id, state in states.items() if state == _State.COMMITTED}

@@ -24,7 +24,7 @@ from django.conf import settings
 from django.db import connection
 
 from marketplace.kernel import bulk
-from marketplace.kernel.ids import new_id
+from marketplace.kernel.ids import new_id, new_ids
 from payments import gateways, journal, rows
 from payments.errors import CallInsideTransaction, KeyTaken, PaymentDiffers, SightingOutdated
 from payments.gateways.base import Outcome, Reply
@@ -145,8 +145,8 @@ def begin_first(
     _check_distinct(keys)
     gateway = settings.PAYMENT_GATEWAY
     openings = [
-        rows.Opening(new_id(), r.reference_id, r.sequence, r.method, r.amount_minor, r.currency, key, number)
-        for r, key, number in zip(requests, keys, numbers, strict=True)
+        rows.Opening(payment_id, r.reference_id, r.sequence, r.method, r.amount_minor, r.currency, key, number)
+        for payment_id, r, key, number in zip(new_ids(len(requests)), requests, keys, numbers, strict=True)
     ]
     attempts = rows.open_and_ask(openings, gateway=gateway, now=now)
     return [_first_call(o, gateway, attempts[o.id]) if o.id in attempts else None for o in openings]

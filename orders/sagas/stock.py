@@ -29,6 +29,11 @@ def _items(lines: Sequence[Line]) -> list[dict[str, Any]]:
     return [{"sku": line.sku, "quantity": line.quantity} for line in lines]
 
 
+def _units(lines: Sequence[Line]) -> str:
+    units = sum(line.quantity for line in lines)
+    return "1 unit" if units == 1 else f"{units} units"
+
+
 def validate(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """Refuse at once what can't be had. A hint only, without a lock: `reserve` decides."""
     return [_validated(t, result) for t, result in zip(tickets, inventory.check(_requests(tickets, now)), strict=True)]
@@ -43,17 +48,18 @@ def reserve(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     until = now + timedelta(seconds=settings.RESERVATION_TTL_SECONDS)
     _lock(tickets)
     results = inventory.reserve(_requests(tickets, until), now=now)
-    return [_reserved(ticket.subject, result, until) for ticket, result in zip(tickets, results, strict=True)]
+    told = f"until {until:%H:%M:%S} UTC"  # the same for all of them
+    return [_reserved(ticket.subject, result, until, told) for ticket, result in zip(tickets, results, strict=True)]
 
 
-def _reserved(opened: OpenOrder, result: HoldResult, until: datetime) -> Outcome:
+def _reserved(opened: OpenOrder, result: HoldResult, until: datetime, told: str) -> Outcome:
     if not result.held:
         return _short(opened, result)
-    units = sum(line.quantity for line in opened.lines)
-    opened.change("reserve", f"{units} unit{'s' * (units != 1)} held until {until:%H:%M:%S} UTC.", until=until)
+    units = _units(opened.stock_lines)
+    opened.change("reserve", f"{units} held {told}.", until=until)
     opened.tell("INVENTORY_RESERVED", items=_items(opened.stock_lines), expires_at=until)
     opened.tell("ORDER_RESERVED", reserved_until=until)
-    return Done(message=f"{units} unit{'s' * (units != 1)} held.")
+    return Done(message=f"{units} held.")
 
 
 def _short(opened: OpenOrder, result: HoldResult) -> Outcome:
@@ -86,8 +92,7 @@ def _released(opened: OpenOrder, lines: tuple[Line, ...]) -> Outcome:
     if not lines:
         return Done(message="Nothing was held.")
     opened.tell("INVENTORY_RELEASED", items=_items(lines))
-    units = sum(line.quantity for line in lines)
-    return Done(message=f"{units} unit{'s' * (units != 1)} put back.")
+    return Done(message=f"{_units(lines)} put back.")
 
 
 def reserved_until(ticket: Ticket) -> datetime:
@@ -107,8 +112,9 @@ def _confirmed(opened: OpenOrder, *, sold: bool) -> Outcome:
     if not sold:
         return Parked("The payment is captured, but the units are no longer held for this order.")
     opened.change("confirm", "Payment captured, units sold.")
-    opened.tell("INVENTORY_COMMITTED", items=_items(opened.stock_lines))
-    opened.tell("ORDER_CONFIRMED", items=_items(opened.stock_lines))
+    items = _items(opened.stock_lines)
+    opened.tell("INVENTORY_COMMITTED", items=items)
+    opened.tell("ORDER_CONFIRMED", items=items)
     return Done(message="The order stands.")
 
 
@@ -123,8 +129,7 @@ def _taken_back(opened: OpenOrder, lines: tuple[Line, ...]) -> Outcome:
     if not lines:
         return Parked("No units of this order are sold, although it stands.")
     opened.tell("INVENTORY_RESTOCKED", items=_items(lines))
-    units = sum(line.quantity for line in lines)
-    return Done(message=f"{units} unit{'s' * (units != 1)} back on the shelf.")
+    return Done(message=f"{_units(lines)} back on the shelf.")
 
 
 def release_foreseen(tickets: Sequence[Ticket]) -> list[str]:
