@@ -13,7 +13,7 @@ from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from payments import gateways
 from payments.gateways.base import Charge, ChargeStatus
 from payments.models import Attempt, Payment, Refund
-from payments.states import AttemptOutcome, PaymentStatus, RefundStatus
+from payments.states import PaymentStatus, RefundStatus, is_open
 
 
 class PaymentView(NamedTuple):
@@ -185,7 +185,7 @@ def _books(gateway: str, *, keys: Sequence[str], since: datetime | None) -> list
             "last_outcome",
         )
     )
-    return [_Booked(*row[:-1], unsettled=row[-1] in AttemptOutcome.open()) for row in rows]
+    return [_Booked(*row[:-1], unsettled=is_open(row[-1], row[2])) for row in rows]
 
 
 def _compare(payment: _Booked, charge: Charge | None) -> Discrepancy | None:

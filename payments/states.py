@@ -41,10 +41,15 @@ class AttemptOutcome(models.TextChoices):
     UNKNOWN = "UNKNOWN"
     PENDING = "PENDING"
 
-    @classmethod
-    def open(cls) -> frozenset["AttemptOutcome"]:
-        """Those that leave it open what happened."""
-        return frozenset({cls.IN_FLIGHT, cls.UNKNOWN, cls.PENDING})
+
+def is_open(outcome: str, status: str) -> bool:
+    """Whether what came of a call is still open, for a payment that stands as `status`.
+
+    One that the gateway decides about later is settled by a look at the gateway: its payment has moved by then.
+    """
+    if outcome == AttemptOutcome.PENDING:
+        return status == PaymentStatus.PENDING
+    return outcome in (AttemptOutcome.IN_FLIGHT, AttemptOutcome.UNKNOWN)
 
 
 class NewsStatus(models.TextChoices):

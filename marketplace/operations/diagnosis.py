@@ -144,11 +144,20 @@ def of_money(payments: Sequence[Payment], *, unanswered: bool) -> Diagnosis:
         return Diagnosis("default", "No money was asked for.")
     last = payments[-1]
     amount = money(last.amount_minor, last.currency)
-    kept = money(last.captured_minor - last.refunded_minor, last.currency)
+    kept = money(last.captured_minor - last.refunded_minor - last.reversed_minor, last.currency)
+    if last.status == "PENDING" and last.gateway_reference:
+        who = "The buyer is asked to confirm there." if last.action_url else "It tells us by webhook."
+        return Diagnosis("info", f"{amount}: the bank has not decided yet.", who)
     if unanswered:
         return Diagnosis(
             "warning", f"{amount}: the gateway's last answer is not known.", f"Our books say {last.status}."
         )
+    if last.reversed_minor and last.status == "FAILED":
+        return Diagnosis(
+            "danger", f"{money(last.reversed_minor, last.currency)} taken back by the bank.", last.failure_code
+        )
+    if last.dispute == "OPEN":
+        return Diagnosis("warning", f"{kept} taken, and disputed by the buyer at the bank.")
     said = {
         "PENDING": Diagnosis("info", f"{amount} not asked for yet."),
         "AUTHORIZED": Diagnosis("info", f"{amount} authorized: held, not taken."),

@@ -18,7 +18,10 @@ _GROUPS = (
     ),
     (
         "Money",
-        (("Payments", "payments", "payments_payment_changelist", "payments.view_payment"),),
+        (
+            ("Payments", "payments", "payments_payment_changelist", "payments.view_payment"),
+            ("Webhooks", "webhook", "payments_webhookevent_changelist", "payments.view_webhookevent"),
+        ),
     ),
     (
         "Stock",

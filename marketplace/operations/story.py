@@ -18,8 +18,8 @@ from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import SagaInstance, SagaSignal
 from marketplace.sagas.selectors import Entry
 from orders.models import Order, OrderLine, TimelineEntry
-from payments.models import Attempt, Payment, Refund
-from payments.states import AttemptOutcome
+from payments.models import Attempt, Observation, Payment, Refund
+from payments.states import is_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,17 @@ class SagaPage:
 
 @dataclass(frozen=True, slots=True)
 class PaymentPage:
-    """A payment with every call to the gateway, and every refund."""
+    """A payment with every call to the gateway, every refund, and what was seen there beside."""
 
     row: Payment
     attempts: Sequence[Attempt]
     refunds: Sequence[Refund]
+    news: Sequence[Observation]
 
     @property
     def unanswered(self) -> bool:
         """Whether the outcome of the last call is not known."""
-        return bool(self.attempts) and self.attempts[-1].outcome in AttemptOutcome.open()
+        return bool(self.attempts) and is_open(self.attempts[-1].outcome, self.row.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,16 @@ def saga_page(saga_id: UUID, *, now: datetime) -> SagaPage | None:
 
 
 def payment_pages(reference_id: UUID) -> list[PaymentPage]:
-    """Gather the payments of an order, the first one first. Three queries, one where there is none."""
+    """Gather the payments of an order, the first one first. Four queries, one where there is none."""
     payments = list(Payment.objects.filter(reference_id=reference_id).order_by("sequence"))
     if not payments:
         return []
     attempts = _by_payment(Attempt.objects.filter(payment__in=payments).order_by("id"))
     refunds = _by_payment(Refund.objects.filter(payment__in=payments).order_by("id"))
-    return [PaymentPage(row, attempts.get(row.id, []), refunds.get(row.id, [])) for row in payments]
+    news = _by_payment(Observation.objects.filter(payment__in=payments).order_by("id"))
+    return [
+        PaymentPage(row, attempts.get(row.id, []), refunds.get(row.id, []), news.get(row.id, [])) for row in payments
+    ]
 
 
 def order_page(row: Order, *, now: datetime) -> OrderPage:
@@ -126,7 +130,7 @@ def order_page(row: Order, *, now: datetime) -> OrderPage:
     )
 
 
-Row = TypeVar("Row", Attempt, Refund)
+Row = TypeVar("Row", Attempt, Refund, Observation)
 
 
 def _by_payment(rows: Iterable[Row]) -> dict[UUID, list[Row]]:

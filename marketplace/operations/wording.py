@@ -58,6 +58,19 @@ COLOUR_OF_PAYMENT: Final[Mapping[str, str]] = {
     "FAILED": "danger",
     "DONE": "success",  # a refund
 }
+COLOUR_OF_NEWS: Final[Mapping[str, str]] = {
+    "NEW": "info",
+    "TOLD": "success",
+    "UNDOING": "warning",
+    "UNDONE": "default",
+    "PARKED": "danger",
+}
+COLOUR_OF_WEBHOOK: Final[Mapping[str, str]] = {
+    "RECEIVED": "info",
+    "PARKED": "warning",
+    "DONE": "success",
+    "FAILED": "danger",
+}
 COLOUR_OF_HOLD: Final[Mapping[str, str]] = {
     "HELD": "info",
     "COMMITTED": "success",

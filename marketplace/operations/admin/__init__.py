@@ -16,8 +16,20 @@ from marketplace.operations.admin import (
     sagas,
     schedule,
     stock,
+    webhooks,
 )
 
-__all__ = ["accounts", "catalogue", "idempotency", "orders", "outbox", "payments", "sagas", "schedule", "stock"]
+__all__ = [
+    "accounts",
+    "catalogue",
+    "idempotency",
+    "orders",
+    "outbox",
+    "payments",
+    "sagas",
+    "schedule",
+    "stock",
+    "webhooks",
+]
 
 admin.site.index_template = "operations/dashboard.html"

@@ -77,8 +77,8 @@ class PaymentAdmin(StoryAdmin):
 
     @display(description="kept")
     def kept(self, payment: Payment) -> SafeString | str:
-        """What was taken, and not given back."""
-        kept = payment.captured_minor - payment.refunded_minor
+        """What was taken, and neither given nor taken back."""
+        kept = payment.captured_minor - payment.refunded_minor - payment.reversed_minor
         return amount(kept, payment.currency) if kept else wording.NOTHING
 
     @display(description="transaction")

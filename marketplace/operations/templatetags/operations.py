@@ -19,6 +19,8 @@ COLOURS: Final = {
     "circuit": wording.COLOUR_OF_CIRCUIT,
     "result": wording.COLOUR_OF_RESULT,
     "payment": wording.COLOUR_OF_PAYMENT,
+    "news": wording.COLOUR_OF_NEWS,
+    "webhook": wording.COLOUR_OF_WEBHOOK,
     "hold": wording.COLOUR_OF_HOLD,
 }
 

@@ -133,6 +133,26 @@ def test_the_cause_of_an_end_is_told_once():
             False,
             Diagnosis("default", "10.00 EUR given back, nothing kept."),
         ),
+        (
+            [payment("PENDING", gateway_reference="ch_1", action_url="https://bank/confirm")],
+            True,
+            Diagnosis("info", "10.00 EUR: the bank has not decided yet.", "The buyer is asked to confirm there."),
+        ),
+        (
+            [payment("PENDING", gateway_reference="ch_1")],
+            True,
+            Diagnosis("info", "10.00 EUR: the bank has not decided yet.", "It tells us by webhook."),
+        ),
+        (
+            [payment("FAILED", captured_minor=1000, reversed_minor=1000, failure_code="payment_reversed")],
+            False,
+            Diagnosis("danger", "10.00 EUR taken back by the bank.", "payment_reversed"),
+        ),
+        (
+            [payment("CAPTURED", captured_minor=1000, dispute="OPEN")],
+            False,
+            Diagnosis("warning", "10.00 EUR taken, and disputed by the buyer at the bank."),
+        ),
         ([payment("VOIDED")], False, Diagnosis("default", "10.00 EUR let go: nothing was taken.")),
         (
             [payment("FAILED", failure_code="card_declined")],

@@ -6,7 +6,7 @@ from marketplace.operations import wording
 from marketplace.sagas.models import Result
 from marketplace.sagas.models import Status as SagaStatus
 from orders.models import Status as OrderStatus
-from payments.states import AttemptOutcome, PaymentStatus, RefundStatus
+from payments.states import AttemptOutcome, NewsStatus, PaymentStatus, RefundStatus, WebhookStatus
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -43,3 +43,5 @@ def test_every_status_has_a_colour():
         "STANDING_BY",
     }
     assert set(wording.COLOUR_OF_PAYMENT) == {*PaymentStatus.values, *RefundStatus.values}
+    assert set(wording.COLOUR_OF_NEWS) == set(NewsStatus.values)
+    assert set(wording.COLOUR_OF_WEBHOOK) == set(WebhookStatus.values)

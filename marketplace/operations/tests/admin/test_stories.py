@@ -229,9 +229,9 @@ def test_the_stock_page_says_who_holds_units_now(shop, staff):
 @pytest.mark.parametrize(
     ("name", "queries"),
     [
-        ("orders_order_change", 16),
+        ("orders_order_change", 17),
         ("sagas_sagainstance_change", 8),
-        ("payments_payment_change", 6),
+        ("payments_payment_change", 7),
         ("inventory_stock_change", 5),
     ],
 )

@@ -1,0 +1,88 @@
+"""Webhooks in the admin: read by whoever may, looked into again by whoever may do that too, changed by nobody."""
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+
+from marketplace.accounts.models import User
+from payments.inbox import processing, receiving
+from payments.models import WebhookEvent
+from payments.testing import signed_webhook
+from payments.tests.cashier import HELD as HELD_REPLY
+from payments.tests.cashier import hear, key_of, open_payment
+
+pytestmark = pytest.mark.django_db
+
+LIST = "admin:payments_webhookevent_changelist"
+
+
+@pytest.fixture
+def webhook(settings):
+    """One that was taken in about a payment of ours, and is over."""
+    settings.SANDBOX_WEBHOOK_SECRET = "whsec_YSBzZWNyZXQgb2YgdGhlIHRlc3RzLCBhbmQgb25seSB0aGVpcnM="
+    order = open_payment()
+    hear("AUTHORIZE", order, HELD_REPLY)
+    headers, body = signed_webhook(key_of(order, "AUTHORIZE"), "ch_1", event_id="evt_<b>")
+    receiving.receive("sandbox", body=body, headers=headers)
+    event = WebhookEvent.objects.get()
+    processing._done(event, "No news.", now=event.received_at)
+    return event
+
+
+def select(client, event):
+    return client.post(reverse(LIST), {"action": "replay", "_selected_action": [str(event.pk)]}, follow=True)
+
+
+def reader(client, *codenames):
+    user = User.objects.create(username="reader", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_webhookevent", *codenames]))
+    client.force_login(user)
+    return client
+
+
+def test_the_list_says_what_came_of_each(webhook, staff):
+    page = staff.get(reverse(LIST)).content.decode()
+    assert "No news." in page
+    assert "authorization.authorized" in page
+    assert "<b>" not in page.partition("evt_")[2][:20]
+
+
+def test_the_page_tells_all_about_it(webhook, staff):
+    page = staff.get(reverse("admin:payments_webhookevent_change", args=[webhook.pk])).content.decode()
+    assert "No news." in page
+    assert "&quot;type&quot;: &quot;authorization.authorized&quot;" in page
+    assert "/admin/payments/payment/" in page
+
+
+@pytest.mark.parametrize("term", ["evt_<b>", "ch_1"])
+def test_is_found_by_what_people_have_in_hand(webhook, staff, term):
+    assert "No news." in staff.get(reverse(LIST), {"q": term}).content.decode()
+    assert "No news." not in staff.get(reverse(LIST), {"q": "something else"}).content.decode()
+
+
+def test_is_looked_into_again(webhook, staff):
+    assert "One webhook is looked into again." in select(staff, webhook).content.decode()
+    webhook.refresh_from_db()
+    assert (webhook.status, webhook.tries, webhook.replayed_by) == ("RECEIVED", 0, "staff")
+    assert webhook.due_at is not None
+
+
+def test_not_by_who_may_only_look(webhook, client):
+    select(reader(client), webhook)
+    webhook.refresh_from_db()
+    assert webhook.status == "DONE"
+
+
+def test_by_who_may_do_that_too(webhook, client):
+    select(reader(client, "replay_webhookevent"), webhook)
+    webhook.refresh_from_db()
+    assert (webhook.status, webhook.replayed_by) == ("RECEIVED", "reader")
+
+
+def test_nothing_else_can_be_done_to_it(webhook, staff):
+    before = WebhookEvent.objects.values().get()
+    change = reverse("admin:payments_webhookevent_change", args=[webhook.pk])
+    for path in (change, reverse("admin:payments_webhookevent_delete", args=[webhook.pk])):
+        assert staff.post(path, {"status": "FAILED", "post": "yes"}).status_code == 403
+    staff.post(reverse(LIST), {"action": "delete_selected", "_selected_action": [str(webhook.pk)], "post": "yes"})
+    assert WebhookEvent.objects.values().get() == before
