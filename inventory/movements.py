@@ -33,6 +33,10 @@ RELEASE: Final = Movement(_Kind.RELEASE, _State.HELD, _State.RELEASED, available
 EXPIRE: Final = Movement(_Kind.EXPIRE, _State.HELD, _State.EXPIRED, available=+1, reserved=-1)
 COMMIT: Final = Movement(_Kind.COMMIT, _State.HELD, _State.COMMITTED, available=0, reserved=-1)
 RESTOCK: Final = Movement(_Kind.RESTOCK, _State.COMMITTED, _State.RELEASED, available=+1, reserved=0)
+HOLD_AGAIN: Final = (  # what had been given back
+    Movement(_Kind.RESERVE, _State.RELEASED, _State.HELD, available=-1, reserved=+1),
+    Movement(_Kind.RESERVE, _State.EXPIRED, _State.HELD, available=-1, reserved=+1),
+)
 
 # All or nothing: where one of the owners has a hold already, nothing is written, and the caller has to look closer.
 _HOLD: Final = """

@@ -115,6 +115,27 @@ def reserve(requests: Sequence[HoldRequest], *, now: datetime) -> list[HoldResul
     return results
 
 
+def reserve_again(requests: Sequence[HoldRequest], *, now: datetime) -> list[HoldResult]:
+    """Do what `reserve` does also for owners that have let go of their hold, or whose hold has lapsed.
+
+    For an owner that comes back on purpose, after whoever released its units is done with it for good: the reservation
+    itself lives again, for the same lines. Needs the caller's transaction; locks like `reserve`.
+    """
+    levels = lock_stock(_skus(requests))
+    known = _states([request.owner_id for request in requests])
+    gone = {owner_id: state for owner_id, state in known.items() if state in (_State.RELEASED, _State.EXPIRED)}
+    there = {owner_id: state for owner_id, state in known.items() if owner_id not in gone}
+    results, rows = _grant(requests, levels, there)
+    if not movements.hold([row for row in rows if row[0] not in gone], now=now):
+        raise RuntimeError("An owner that has no hold has got one under our locks.")
+    back = {owner_id: expires_at for owner_id, _, _, expires_at in rows if owner_id in gone}
+    for movement in movements.HOLD_AGAIN:
+        _move(movement, [owner_id for owner_id in back if gone[owner_id] == movement.leaves], now=now)
+    for expires_at in sorted(set(back.values())):
+        movements.extend([owner_id for owner_id, until in back.items() if until == expires_at], until=expires_at)
+    return results
+
+
 def extend(owner_ids: Sequence[UUID], *, until: datetime) -> set[UUID]:
     """Keep the live holds of `owner_ids` at least until `until` (never less long); return the owners that hold.
 

@@ -35,6 +35,15 @@ SHIPPED = (Status.SHIPPED, Status.IN_TRANSIT, Status.DELIVERED)
 ENDED = frozenset({Status.DELIVERED, Status.FAILED, Status.CANCELLED})
 
 
+# What only time has ended can live again, as long as nobody has said that it is not wanted any more.
+REVIVABLE = ("reservation_expired", "payment_timeout")
+
+
+def may_be_revived(order: Any) -> bool:
+    """Whether an order that has ended may go on with money that came late."""
+    return order.failure_code in REVIVABLE and not order.failure_detail.get("unwanted")
+
+
 class Order(models.Model):
     """What a buyer wants, and how far it has come."""
 
@@ -55,6 +64,11 @@ class Order(models.Model):
     transaction_id = models.CharField(max_length=100, blank=True, help_text="the gateway's id of the payment")
     saga_id = models.UUIDField(unique=True, help_text="the saga that places it")
     reversal_id = models.UUIDField(null=True, blank=True, help_text="the saga that takes it back, once one was started")
+    revival_id = models.UUIDField(
+        null=True,
+        blank=True,
+        help_text="the saga about money that came after it had ended, once there was any",
+    )
     reserved_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
@@ -111,6 +125,13 @@ class Order(models.Model):
     def cancel(self, *, code: str, message: str, detail: dict[str, Any] | None = None) -> None:
         """The buyer, staff or time decided to stop."""
         self._end(code, message, detail)
+
+    @transition(field=status, source=(Status.FAILED, Status.CANCELLED), target=Status.PAID, conditions=[may_be_revived])
+    def revive(self, *, transaction_id: str) -> None:
+        """The money came after all, and the units are held anew: as if it had come in time."""
+        self.transaction_id = transaction_id
+        self.failure_code, self.failure_message, self.failure_detail = "", "", {}
+        self.refund_status = ""
 
     def _end(self, code: str, message: str, detail: dict[str, Any] | None) -> None:
         self.failure_code, self.failure_message, self.failure_detail = code, message, detail or {}

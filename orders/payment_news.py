@@ -15,20 +15,15 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-import structlog
-
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.money import format_minor
-from marketplace.outbox.services import append
-from marketplace.sagas import selectors as sagas_read
 from marketplace.sagas import services as sagas
-from orders import events, reversals, wording
+from orders import reversals, wording
+from orders.cases import open_case
 from orders.models import BEFORE_CONFIRMATION, Order, Status
 from orders.reversals import Wish
-from orders.sagas.payment_case import PaymentCase
+from orders.timeline import note
 from payments.observations import AUTHORIZED, CAPTURED, DECLINED, DISPUTED, REFUNDED, REVERSED, VOIDED, Observed
-
-log = structlog.get_logger(__name__)
 
 BANK: Final = "bank"  # who, on the timeline
 
@@ -43,10 +38,11 @@ def heard(observed: Observed) -> bool:
 
 
 def _outcome(order: Order, observed: Observed, now: datetime) -> bool:
-    """The saga that places the order may be waiting for this."""
+    """The saga that places the order may be waiting for this; if it is over, its rule for late signals answers."""
     detail = observed.detail
     payload = {"kind": observed.kind, "code": detail.get("code", ""), "message": detail.get("message", "")}
-    return sagas.signal(order.saga_id, "payment_outcome", signal_id=observed.event_id, payload=payload).accepted
+    sagas.signal(order.saga_id, "payment_outcome", signal_id=observed.event_id, payload=payload)
+    return True
 
 
 def _reversed(order: Order, observed: Observed, now: datetime) -> bool:
@@ -62,8 +58,8 @@ def _disputed(order: Order, observed: Observed, now: datetime) -> bool:
         return _taken_back(order, observed, "payment_disputed", why, now)
     why = f"The bank has decided for the shop: {_amount(observed)} stays here."
     if order.status in (Status.FAILED, Status.CANCELLED):
-        return _open_case(order, f"{why} But the order is {order.status}: the money is the buyer's.", now)
-    reversals.note(order.id, order.status, why, who=BANK, now=now)
+        return _case(order, f"{why} But the order is {order.status}: the money is the buyer's.", now)
+    note(order.id, order.status, why, who=BANK, now=now)
     return True
 
 
@@ -74,7 +70,7 @@ def _refunded(order: Order, observed: Observed, now: datetime) -> bool:
     stands = order.status not in (*BEFORE_CONFIRMATION, Status.FAILED, Status.CANCELLED)
     if not stands or order.reversal_id or not observed.detail.get("by_bank"):
         return True
-    return _open_case(order, f"{_amount(observed)} was given back at the bank, and not by us; the order stands.", now)
+    return _case(order, f"{_amount(observed)} was given back at the bank, and not by us; the order stands.", now)
 
 
 def _taken_back(order: Order, observed: Observed, code: str, why: str, now: datetime) -> bool:
@@ -90,35 +86,35 @@ def _taken_back(order: Order, observed: Observed, code: str, why: str, now: date
     if order.status == Status.CONFIRMED:
         if not reversals.reverse(order.id, wish, why=why, now=now):
             order = Order.objects.get(pk=order.id)  # it is being taken back already; or it is, or has left, just now
-            reversals.note(order.id, order.status, why, who=BANK, now=now)
+            note(order.id, order.status, why, who=BANK, now=now)
         return True
     if order.status in (Status.FAILED, Status.CANCELLED):
+        payload = {"code": code, "message": why, "actor": BANK}
+        stopped = order.revival_id and sagas.signal(
+            order.revival_id, "payment_reversed", signal_id=observed.event_id, payload=payload
+        )
+        order = Order.objects.get(pk=order.id)
+        if stopped and stopped.accepted:
+            return True
+    if order.status in (Status.FAILED, Status.CANCELLED):
         return _over(order, why, now)
-    return _open_case(order, f"{why} The order is {order.status}, so it was not stopped.", now)
+    return _case(order, f"{why} The order is {order.status}, so it was not stopped.", now)
 
 
 def _over(order: Order, why: str, now: datetime, *, settled: str = "REVERSED") -> bool:
     """The order has ended before. Where the bank had still to decide, it now has; otherwise somebody is paid twice."""
     locked = Order.objects.select_for_update().get(pk=order.id)
     if locked.refund_status == "REFUNDED":
-        return _open_case(order, f"{why} But the order is {order.status}, and the money was given back already.", now)
+        return _case(order, f"{why} But the order is {order.status}, and the money was given back already.", now)
     if locked.refund_status == "DISPUTED":
         message = wording.failure(locked.failure_code, locked.failure_detail, refund=settled)
         Order.objects.filter(pk=order.id).update(refund_status=settled, failure_message=message, updated_at=now)
-    reversals.note(order.id, locked.status, why, who=BANK, now=now)
+    note(order.id, locked.status, why, who=BANK, now=now)
     return True
 
 
-def _open_case(order: Order, why: str, now: datetime) -> bool:
-    """Leave it to a person. One case for an order: what comes later is added to its timeline."""
-    Order.objects.select_for_update().get(pk=order.id)  # of two pieces of news, one opens the case
-    reversals.note(order.id, order.status, why, who=BANK, now=now)
-    if order.id in sagas_read.statuses([order.id], name=PaymentCase.name):
-        log.error("payment_case_has_more", order=order.number, why=why)
-        return True
-    case = sagas.Start(subject_id=order.id, context={"why": why})
-    sagas.start(PaymentCase, [case], now=now)
-    append([events.about(order, "SAGA_STARTED", {}, saga_id=case.id)], now=now)
+def _case(order: Order, why: str, now: datetime) -> bool:
+    open_case(order.id, why, who=BANK, now=now)
     return True
 
 

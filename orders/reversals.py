@@ -11,8 +11,9 @@ from marketplace.kernel.ids import new_id
 from marketplace.outbox.services import append
 from marketplace.sagas import services as sagas
 from orders import events
-from orders.models import Order, Status, TimelineEntry
+from orders.models import Order, Status
 from orders.sagas.reverse_order import ReverseOrder
+from orders.timeline import note
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,3 @@ def reverse(order_id: UUID, wish: Wish, *, why: str, now: datetime) -> bool:
     sagas.start(ReverseOrder, [sagas.Start(id=saga_id, subject_id=order_id, context=asdict(wish))], now=now)
     append([events.about(Order.objects.get(pk=order_id), "SAGA_STARTED", {}, saga_id=saga_id)], now=now)
     return True
-
-
-def note(order_id: UUID, status: str, why: str, *, who: str, now: datetime) -> None:
-    """Put onto the timeline what happened to an order in `status` without changing that."""
-    TimelineEntry.objects.create(order_id=order_id, from_status=status, to_status=status, who=who, why=why, at=now)

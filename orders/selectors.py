@@ -87,6 +87,7 @@ class SagaStory:
     completed_at: datetime | None
     attention: str
     history: tuple[HistoryLine, ...]
+    name: str = "place_order"
 
 
 def view(row: Order, lines: Sequence[OrderLine], *, payment: PaymentSummary | None) -> OrderView:
@@ -171,12 +172,12 @@ def timeline(order_id: UUID) -> list[TimelineView]:
 
 
 def saga_of(order_id: UUID) -> SagaStory:
-    """Return the story of this order: how it was placed and, if it was, how it was taken back.
+    """Return the story of this order: how it was placed and, if it was, how it was revived, and taken back.
 
-    The history is that of both sagas, one after the other; all else is of the one that came last.
+    The history is that of all these sagas, one after the other; all else is of the one that came last.
     Raises `UnknownOrder`.
     """
-    ids = Order.objects.filter(pk=order_id).values_list("saga_id", "reversal_id").first()
+    ids = Order.objects.filter(pk=order_id).values_list("saga_id", "revival_id", "reversal_id").first()
     if ids is None:
         raise UnknownOrder
     stories: list[Story] = [sagas.story(saga_id) for saga_id in ids if saga_id is not None]
@@ -190,6 +191,7 @@ def saga_of(order_id: UUID) -> SagaStory:
         completed_at=story.completed_at,
         attention=story.attention,
         history=tuple(entry for one in stories for entry in one.history),
+        name=story.name,
     )
 
 

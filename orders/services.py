@@ -11,7 +11,7 @@ from inventory import services as inventory
 from marketplace.sagas import services as sagas
 from orders import selectors
 from orders.errors import AlreadyShipped, NotCancellable, NotConfirmed, NotPayable
-from orders.models import BEFORE_CONFIRMATION, SHIPPED, Status
+from orders.models import BEFORE_CONFIRMATION, REVIVABLE, SHIPPED, Order, Status
 from orders.placing import LARGEST_TOTAL, MOST_LINES, MOST_UNITS, NewOrder, OrderLineRequest, place, place_many
 from orders.reversals import Wish, reverse
 from orders.selectors import OrderView
@@ -76,6 +76,10 @@ def cancel(order_id: UUID, *, actor: str, now: datetime, by_staff: bool = False,
         view = selectors.order(order_id)
         if view.status in BEFORE_CONFIRMATION:  # it is being undone already, for another reason
             return CancelResult(view, pending=True)
+    if view.status in (Status.FAILED, Status.CANCELLED):
+        if _stays_over(view, payload, now=now):
+            return CancelResult(view, pending=True)
+        view = selectors.order(order_id)
     if view.status == Status.CONFIRMED:
         wish = Wish("cancelled", code, payload["actor"], reason)
         reverse(order_id, wish, why="Wants to cancel: the money goes back first, then the units.", now=now)
@@ -85,6 +89,18 @@ def cancel(order_id: UUID, *, actor: str, now: datetime, by_staff: bool = False,
     if view.status not in (Status.CONFIRMED, Status.CANCELLED):
         raise NotCancellable(status=view.status)
     return CancelResult(view, pending=view.status == Status.CONFIRMED)
+
+
+def _stays_over(view: OrderView, payload: dict[str, str], *, now: datetime) -> bool:
+    """See to it that an order which ended by itself is not revived by late money any more.
+
+    True where that has begun already, and is stopped. Which comes first is decided on the order's row, or on that of
+    the saga that revives it.
+    """
+    ended = Order.objects.filter(pk=view.id, status=Status.CANCELLED, revival_id=None, failure_code__in=REVIVABLE)
+    ended.update(failure_detail={**view.failure_detail, "unwanted": True}, updated_at=now)
+    revival = Order.objects.values_list("revival_id", flat=True).get(pk=view.id)
+    return revival is not None and sagas.signal(revival, "cancel", signal_id="cancel", payload=payload).accepted
 
 
 def cannot_ship(order_id: UUID, *, reason: str, actor: str, now: datetime) -> CancelResult:

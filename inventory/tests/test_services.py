@@ -16,6 +16,7 @@ from inventory.services import (
     receive,
     release,
     reserve,
+    reserve_again,
     restock,
 )
 from inventory.tests.books import EXPIRY, later, ledger, levels, states, wants
@@ -385,3 +386,55 @@ def test_only_products_can_be_stocked(stocked, now):
         adjust(sku="no-such-thing", delta=1, now=now, actor="staff-1", reason="")
     assert not Stock.objects.exists()
     assert not Product.objects.exists()
+
+
+# --- reserve again ----------------------------------------------------------------------------------------------------
+
+
+def hold_again(*requests, now):
+    with transaction.atomic():
+        return reserve_again(requests, now=now)
+
+
+@pytest.mark.parametrize("let_go", [release, expire])
+def test_a_hold_that_was_let_go_of_lives_again_if_the_units_are_there(stocked, now, let_go):
+    stocked("lamp", 2)
+    request = wants(("lamp", 2))
+    hold(request, now=now)
+    with transaction.atomic():
+        let_go([request.owner_id], now=now)
+    assert hold(request, now=now) == [HoldResult(request.owner_id, held=False)]  # by mistake it doesn't
+
+    again = wants(("lamp", 2), owner=request.owner_id, expires_at=later(30))
+    assert hold_again(again, now=now) == [HoldResult(request.owner_id, held=True)]
+    assert hold_again(again, now=now) == [HoldResult(request.owner_id, held=True)]  # twice is once
+
+    assert levels("lamp") == (2, 0, 2)
+    assert ledger("lamp")[-2:] == [("RELEASE" if let_go is release else "EXPIRE", 2, -2), ("RESERVE", -2, 2)]
+    row = Reservation.objects.get()
+    assert (row.state, row.expires_at) == ("HELD", later(30))
+
+
+def test_units_that_somebody_else_has_by_now_are_not_held_again(stocked, now):
+    stocked("lamp", 2)
+    first, second = wants(("lamp", 2)), wants(("lamp", 1))
+    hold(first, now=now)
+    with transaction.atomic():
+        release([first.owner_id], now=now)
+    hold(second, now=now)
+
+    assert hold_again(first, now=now) == [HoldResult(first.owner_id, held=False, shortages=(Shortage("lamp", 2, 1),))]
+    assert levels("lamp") == (2, 1, 1)
+
+
+def test_those_who_come_back_and_those_who_come_anew_are_served_in_their_order(stocked, now):
+    stocked("lamp", 3)
+    back, anew = wants(("lamp", 2)), wants(("lamp", 1))
+    hold(back, now=now)
+    with transaction.atomic():
+        release([back.owner_id], now=now)
+    too_late = wants(("lamp", 1))
+
+    assert [one.held for one in hold_again(back, anew, too_late, now=now)] == [True, True, False]
+    assert levels("lamp") == (3, 0, 3)
+    assert states() == {"HELD": 2}

@@ -107,7 +107,7 @@ def payment_pages(reference_id: UUID) -> list[PaymentPage]:
 
 def order_page(row: Order, *, now: datetime) -> OrderPage:
     """Gather everything about an order that is loaded already; its saga is the one that came last."""
-    saga = saga_page(row.reversal_id or row.saga_id, now=now)
+    saga = saga_page(row.reversal_id or row.revival_id or row.saga_id, now=now)
     payments = payment_pages(row.id)
     holds = inventory.holds_of(row.id)
     events = outbox.events_of(subject_id=row.id)

@@ -9,7 +9,16 @@ from marketplace.sagas.journal import Journal
 from marketplace.sagas.models import Result, Status
 from marketplace.sagas.outcomes import Done, Outcome, Parked, Refused, Retry, Unavailable, Unknown
 from marketplace.sagas.rows import Run
-from marketplace.sagas.standing import CLOSING, node_of, past_pivot, remains, saga_of, what_is_left
+from marketplace.sagas.standing import (
+    CLOSING,
+    is_given,
+    last_effect,
+    node_of,
+    past_pivot,
+    remains,
+    saga_of,
+    what_is_left,
+)
 from marketplace.sagas.ticket import Cause
 
 LOST_WORKERS = 10  # so many attempts that died with their worker are made again beyond what the policy allows
@@ -46,7 +55,8 @@ class Course:
                 elif past_pivot(run):
                     self._park(run, f"{node.name} was refused past the pivot: {message or code}")
                 else:
-                    self._undo_from(run, run.position - 1, Cause("failed", code, message, dict(data)))
+                    last = run.position if is_given(run) else run.position - 1
+                    self._undo_from(run, last, Cause("failed", code, message, dict(data)))
             case Parked(why):
                 self._journal.note(run, node.name, Result.PARKED, why, started_at=started_at)
                 self._park(run, remains(run, node, why) if run.undoing else why)
@@ -95,8 +105,7 @@ class Course:
         cause = saga.stops[signal.name].cause(signal.payload)
         node = saga.steps[run.position]
         self._journal.note(run, node.name, Result.STOPPED, cause.message or cause.code, started_at=run.step_started_at)
-        # A step that was tried already may have had its effect: its undo covers it.
-        self._undo_from(run, run.position if run.attempt else run.position - 1, cause)
+        self._undo_from(run, last_effect(run), cause)
 
     def _again(self, run: Run, node: Step | Call, why: str, *, after: timedelta | None) -> None:
         if stops.may_stop(run):
@@ -119,9 +128,7 @@ class Course:
         elif policy.spent == "park" or past_pivot(run):
             self._park(run, attention, again=policy.next_redrive())
         else:
-            # A step that was tried already may have had its effect: its undo covers it.
-            tried_last = run.position if run.attempt else run.position - 1
-            self._undo_from(run, tried_last, Cause("failed", policy.code, policy.message or why))
+            self._undo_from(run, last_effect(run), Cause("failed", policy.code, policy.message or why))
 
     def _overdue(self, run: Run, *, after: timedelta = timedelta()) -> bool:
         """Whether the saga's whole time will be up when `run` makes an attempt at its step `after` from now.

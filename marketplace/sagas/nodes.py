@@ -172,6 +172,8 @@ class Call(_Node):
     it is never sent again, only probed. Needs a `probe` of what is done, and of its undo.
 
     `unless(ticket)`: there is nothing to call for, so the step is passed by without a trace.
+
+    `given`: what the step stands for has happened before the saga begins, so its undo is due from the first moment on.
     """
 
     name: str
@@ -180,6 +182,7 @@ class Call(_Node):
     retry: RetryPolicy = field(default=RetryPolicy(), kw_only=True)
     undo_retry: RetryPolicy = field(default=UNDO_POLICY, kw_only=True)
     unless: Callable[[Ticket], bool] | None = field(default=None, kw_only=True)
+    given: bool = field(default=False, kw_only=True)
     timeout: float = field(default=30.0, kw_only=True)
     key_window: timedelta | Callable[[Any], timedelta | None] | None = field(default=None, kw_only=True)
 

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from marketplace.sagas.definition import Node, Saga
+from marketplace.sagas.definition import Call, Node, Saga
 from marketplace.sagas.models import Status
 from marketplace.sagas.rows import Run
 
@@ -22,6 +22,17 @@ def node_of(run: Run) -> Node:
 def past_pivot(run: Run) -> bool:
     """Whether there is only a way forward."""
     return run.position > saga_of(run).pivot()
+
+
+def is_given(run: Run) -> bool:
+    """Whether what the step at which `run` stands is about has happened before the saga began."""
+    node = node_of(run)
+    return isinstance(node, Call) and node.given
+
+
+def last_effect(run: Run) -> int:
+    """The last position that may have had an effect, so that its undo has to cover it: a step that was tried may."""
+    return run.position if run.attempt or is_given(run) else run.position - 1
 
 
 def what_is_left(saga: type[Saga], position: int, why: str) -> str:

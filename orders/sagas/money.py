@@ -178,16 +178,22 @@ _CONFIRM = Done(message="The bank wants the buyer to confirm.")
 _PATIENCE = Done(message="The bank takes its time, and tells us later.")
 
 
-class _Capture(_Operation):
+class Capture(_Operation):
+    """Take what is held."""
+
     name = "CAPTURE"
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        return self.captured(opened, view)
+
+    def captured(self, opened: OpenOrder, view: PaymentView) -> Outcome:
+        """The money is taken, by whomever."""
         opened.tell("PAYMENT_CAPTURED", payment_id=view.id, amount=bank.amount(view))
         return Done(message=f"{bank.amount(view)} captured.")
 
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         if reply.code == "already_captured" and view.status == "CAPTURED":
-            return self.done(opened, reply, view)  # the bank has taken it together with its yes, and told us so
+            return self.captured(opened, view)  # the bank has taken it together with its yes, and told us so
         message = reply.message or "The payment could not be completed."
         return bank.declined(opened, view, code=reply.code, message=message)
 
@@ -308,5 +314,5 @@ def settled_by(payment: PaymentView) -> str:
     return "DISPUTED" if payment.dispute == "OPEN" and payment.captured_minor else ""
 
 
-authorize, capture, void, refund = _Authorize(), _Capture(), _Void(), _Refund()
+authorize, capture, void, refund = _Authorize(), Capture(), _Void(), _Refund()
 give_back, refund_late = _GiveBack(), _RefundLate()

@@ -1,12 +1,10 @@
 """Buy Now, from the basket to the confirmed order."""
 
-from marketplace.sagas.definition import Call, Cancel, Fail, GoOn, RetryPolicy, Saga, Step, Wait
+from marketplace.sagas.definition import Call, Cancel, Fail, GoOn, Saga, Step, Wait
+from orders import late_payments
 from orders.desk import Desk
 from orders.sagas import bank, closing, money, risk, stock
-
-GATEWAY = RetryPolicy(
-    spent="compensate", code="payment_timeout", message="The payment provider did not answer in time."
-)
+from orders.sagas.patience import GATEWAY
 
 
 class PlaceOrder(Saga):
@@ -15,7 +13,7 @@ class PlaceOrder(Saga):
     An order that comes with a payment method never stops at the first wait, and one whose bank answers at once not at
     the second. Where a bank decides later, its word is waited for; if none comes in time, it is asked. A buyer or staff
     may stop it at any time before it is confirmed, and so may the bank, by taking the money back; whatever was done by
-    then is undone, in reverse order.
+    then is undone, in reverse order. A word of the bank that comes when all is over is answered by `late_payments`.
     """
 
     name, version = "place_order", 2
@@ -45,4 +43,5 @@ class PlaceOrder(Saga):
         Step("confirm_order", do=stock.sell_and_confirm),
     )
     stops = {"cancel": Cancel("cancelled_by_buyer"), "payment_reversed": Fail("payment_reversed")}
+    late = {"payment_outcome": late_payments.answer}
     closing = staticmethod(closing.close_order)

@@ -1,9 +1,10 @@
 """Buy Now as it was before a bank could answer later: kept until the last order placed by it is over."""
 
 from marketplace.sagas.definition import Call, Cancel, Fail, Saga, Step, Wait
+from orders import late_payments
 from orders.desk import Desk
 from orders.sagas import closing, money, risk, stock
-from orders.sagas.place_order import GATEWAY
+from orders.sagas.patience import GATEWAY
 
 
 class PlaceOrder1(Saga):
@@ -27,4 +28,5 @@ class PlaceOrder1(Saga):
         Step("confirm_order", do=stock.sell_and_confirm),
     )
     stops = {"cancel": Cancel("cancelled_by_buyer"), "payment_reversed": Fail("payment_reversed")}
+    late = {"payment_outcome": late_payments.answer}
     closing = staticmethod(closing.close_order)

@@ -14,6 +14,7 @@ from marketplace.sagas.foresight import foretell
 from marketplace.sagas.outcomes import Done, Outcome, Parked, Refused
 from marketplace.sagas.ticket import Ticket
 from orders.desk import OpenOrder
+from orders.sagas.bank import HOLD_MARGIN
 
 
 def _requests(tickets: Sequence[Ticket], expires_at: datetime) -> list[HoldRequest]:
@@ -62,6 +63,22 @@ def _reserved(opened: OpenOrder, result: HoldResult, until: datetime, told: str)
     return Done(message=f"{units} held.")
 
 
+def reserve_again(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
+    """Hold the units of orders anew that had let go of them; the order itself does not change by that."""
+    until = now + timedelta(seconds=settings.SAGA_TIMEOUT_SECONDS) + HOLD_MARGIN
+    _lock(tickets)
+    results = inventory.reserve_again(_requests(tickets, until), now=now)
+    return [_reserved_again(ticket.subject, result, until) for ticket, result in zip(tickets, results, strict=True)]
+
+
+def _reserved_again(opened: OpenOrder, result: HoldResult, until: datetime) -> Outcome:
+    if not result.held:
+        return _short(opened, result)
+    opened.tell("INVENTORY_RESERVED", items=_items(opened.stock_lines), expires_at=until)
+    units = sum(line.quantity for line in opened.lines)
+    return Done(message=f"{units} unit{'s' * (units != 1)} held anew.")
+
+
 def _short(opened: OpenOrder, result: HoldResult) -> Outcome:
     names = {line.sku: line.product_name for line in opened.lines}
     shortages = [
@@ -103,12 +120,18 @@ def reserved_until(ticket: Ticket) -> datetime:
 
 def sell_and_confirm(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """Take the units out of stock and confirm the orders, in one transaction."""
+    sold = sell(tickets, now=now)
+    return [confirmed(ticket.subject, sold=ticket.subject_id in sold) for ticket in tickets]
+
+
+def sell(tickets: Sequence[Ticket], *, now: datetime) -> set[UUID]:
+    """Take the units out of stock; answer the orders whose units are sold."""
     _lock(tickets)
-    sold = inventory.commit([ticket.subject_id for ticket in tickets], now=now)
-    return [_confirmed(ticket.subject, sold=ticket.subject_id in sold) for ticket in tickets]
+    return inventory.commit([ticket.subject_id for ticket in tickets], now=now)
 
 
-def _confirmed(opened: OpenOrder, *, sold: bool) -> Outcome:
+def confirmed(opened: OpenOrder, *, sold: bool) -> Outcome:
+    """Confirm an order whose units are `sold`."""
     if not sold:
         return Parked("The payment is captured, but the units are no longer held for this order.")
     opened.change("confirm", "Payment captured, units sold.")

@@ -12,6 +12,7 @@ from marketplace.sagas.models import SagaInstance
 from marketplace.sagas.testing import Story, let_come
 from marketplace.sagas.testing.nursery import Nursery
 from orders import services
+from orders.sagas.accept_late_payment import AcceptLatePayment
 from orders.sagas.payment_case import PaymentCase
 from orders.sagas.place_order import PlaceOrder
 from orders.sagas.place_order_1 import PlaceOrder1
@@ -71,6 +72,11 @@ def cancel(case: OrderCase) -> None:
 def run_out(case: OrderCase) -> None:
     saga = SagaInstance.objects.get(pk=case.order.saga_id)
     let_come(saga.id, saga.wait_until)
+
+
+def pay_late(case: OrderCase) -> None:
+    """Money comes for an order that has ended without it."""
+    case.shop.paid_elsewhere(case.order)
 
 
 def withdraw(case: OrderCase) -> None:
@@ -155,6 +161,7 @@ AUTHORIZED = (*RESERVED, "payments")
 CHECKED = (*AUTHORIZED, "orders")
 CAPTURED = (*CHECKED, "payments")
 CONFIRMED = (*CAPTURED, "orders")
+EXPIRED = (*RESERVED, run_out, "orders", "inventory")
 TAKEN_BACK = ("AUTHORIZE", "CAPTURE", "REFUND")
 NEVERMIND = ("-reserve_inventory", "-closing")
 
@@ -169,6 +176,33 @@ SCENARIOS = (
         "CONFIRMED",
         token="",
         before=(*RESERVED, pay),
+    ),
+    OrderScenario(
+        "paid when it had expired",
+        ("take_in_payment", "check_order", "reserve_inventory", "check_fraud", "capture_payment", "confirm_order"),
+        ("AUTHORIZE", "CAPTURE"),
+        "CONFIRMED",
+        definition=AcceptLatePayment,
+        token="",
+        before=(*EXPIRED, pay_late),
+    ),
+    OrderScenario(
+        "paid when it had expired, and not wanted any more",
+        ("-take_in_payment", "-closing"),
+        ("AUTHORIZE", "VOID"),
+        "CANCELLED",
+        definition=AcceptLatePayment,
+        token="",
+        before=(*EXPIRED, pay_late, cancel),
+    ),
+    OrderScenario(
+        "paid when it had expired, and cancelled when captured",
+        ("-capture_payment", "-reserve_inventory", "-take_in_payment", "-closing"),
+        TAKEN_BACK,
+        "CANCELLED",
+        definition=AcceptLatePayment,
+        token="",
+        before=(*EXPIRED, pay_late, "payments", "orders", "inventory", "orders", "payments", cancel),
     ),
     OrderScenario("never paid", NEVERMIND, (), "CANCELLED", token="", before=(*RESERVED, run_out)),
     OrderScenario("out of stock", ("validate_inventory", "-closing"), (), "FAILED", quantity=900),

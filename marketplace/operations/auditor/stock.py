@@ -82,7 +82,8 @@ def holds_are_live() -> Iterator[Finding]:
         yield Finding(HOLDS_ARE_LIVE, words.order(owner_id, number), found, "a live saga, or nothing held")
 
 
-# An order that still stands while its units are back already is one that its reversal is about to close.
+# An order that still stands while its units are back already is one that its reversal is about to close; one that has
+# ended and holds units is one that late money may revive.
 _UNITS: Final = """
 SELECT o.id, o.number, o.status, l.sku, l.quantity, r.state, r.quantity
 FROM orders_order AS o JOIN orders_orderline AS l ON l.order_id = o.id
@@ -91,7 +92,10 @@ WHERE (o.status = ANY(%(standing)s) AND (r.state IS DISTINCT FROM 'COMMITTED' OR
        AND NOT (r.state = 'RELEASED' AND r.quantity = l.quantity AND EXISTS (
            SELECT FROM sagas_sagainstance AS s
            WHERE s.id = o.reversal_id AND s.subject_id = o.id AND s.status <> ALL(%(terminal)s))))
-   OR (o.status = ANY(%(undone)s) AND r.state IN ('HELD', 'COMMITTED'))
+   OR (o.status = ANY(%(undone)s) AND r.state IN ('HELD', 'COMMITTED')
+       AND NOT (r.state = 'HELD' AND r.quantity = l.quantity AND EXISTS (
+           SELECT FROM sagas_sagainstance AS s
+           WHERE s.id = o.revival_id AND s.subject_id = o.id AND s.status <> ALL(%(terminal)s))))
 UNION ALL
 SELECT r.owner_id, o.number, o.status, r.sku, l.quantity, r.state, r.quantity
 FROM inventory_reservation AS r LEFT JOIN orders_order AS o ON o.id = r.owner_id

@@ -13,16 +13,19 @@ REVERSALS_AGREE: Final = "orders_and_reversals_agree"
 EVENTS_GAPLESS: Final = "events_are_gapless"
 ENDS_ARE_TOLD: Final = "ends_are_told_once"
 
+# The saga that places an order, unless late money has revived the order after that: then the saga which did so.
 _ENDS: Final = """
-SELECT coalesce(o.id, s.subject_id), o.number, o.status, s.status
+SELECT coalesce(o.id, s.subject_id), o.number, o.status, coalesce(r.status, s.status)
 FROM orders_order AS o
 FULL JOIN (SELECT id, subject_id, status FROM sagas_every WHERE name = %(place_order)s) AS s
     ON s.id = o.saga_id AND s.subject_id = o.id
+LEFT JOIN sagas_every AS r
+    ON r.id = o.revival_id AND r.subject_id = o.id AND r.name = %(accept_late_payment)s AND r.status = 'COMPLETED'
 WHERE o.id IS NULL OR s.id IS NULL
    OR (o.status = ANY(%(undone)s) AND s.status <> ALL(%(terminal)s))
-   OR (o.status = ANY(%(standing)s) AND s.status <> 'COMPLETED')
+   OR (o.status = ANY(%(standing)s) AND coalesce(r.status, s.status) <> 'COMPLETED')
    OR (o.status = ANY(%(unconfirmed)s) AND s.status = ANY(%(terminal)s))
-   OR (s.status IN ('FAILED', 'COMPENSATED') AND o.status <> ALL(%(undone)s))
+   OR (s.status IN ('FAILED', 'COMPENSATED') AND r.id IS NULL AND o.status <> ALL(%(undone)s))
 ORDER BY 1 LIMIT %(most)s
 """
 
@@ -51,8 +54,9 @@ def _expected(order_status: str | None, saga_status: str | None) -> str:
 # `units_follow_orders`.
 _REVERSALS: Final = """
 SELECT coalesce(o.id, s.subject_id), o.number, o.status, o.refund_status, s.status
-FROM (SELECT o.*, p.status = 'COMPLETED' AS confirmed FROM orders_order AS o
+FROM (SELECT o.*, 'COMPLETED' IN (p.status, r.status) AS confirmed FROM orders_order AS o
       LEFT JOIN sagas_every AS p ON p.id = o.saga_id
+      LEFT JOIN sagas_every AS r ON r.id = o.revival_id
       WHERE o.reversal_id IS NOT NULL OR o.status = ANY(%(undone)s) OR o.refund_status = ANY(%(owed)s)) AS o
 FULL JOIN (SELECT id, subject_id, status FROM sagas_every WHERE name = %(reverse_order)s) AS s
     ON s.id = o.reversal_id AND s.subject_id = o.id
@@ -101,6 +105,7 @@ def events_gapless() -> Iterator[Finding]:
         yield Finding(EVENTS_GAPLESS, f"event at position {position}", found, "the event")
 
 
+# An order that late money has revived may come to an end of the same kind a second time.
 _UNTOLD: Final = """
 SELECT o.id, o.number, o.status, told.type, count(e.position)
 FROM orders_order AS o
@@ -110,7 +115,8 @@ CROSS JOIN LATERAL (VALUES
     ('ORDER_FAILED', o.status = 'FAILED'),
     ('ORDER_CANCELLED', o.status = 'CANCELLED')) AS told (type, due)
 LEFT JOIN outbox_event AS e ON e.subject_id = o.id AND e.type = told.type
-WHERE told.due GROUP BY o.id, told.type HAVING count(e.position) <> 1
+WHERE told.due GROUP BY o.id, told.type
+HAVING count(e.position) <> 1 AND NOT (o.revival_id IS NOT NULL AND count(e.position) = 2)
 ORDER BY o.id, told.type LIMIT %(most)s
 """
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 from marketplace.operations.auditor.report import MOST_FINDINGS
 from marketplace.sagas.models import TERMINAL
 from orders.models import BEFORE_CONFIRMATION, Status
+from orders.sagas.accept_late_payment import AcceptLatePayment
 from orders.sagas.money import OWED, SETTLED
 from orders.sagas.place_order import PlaceOrder
 from orders.sagas.reverse_order import ReverseOrder
@@ -19,6 +20,7 @@ VALUES: Final[dict[str, Any]] = {
     "unconfirmed": [status.value for status in BEFORE_CONFIRMATION],
     "place_order": PlaceOrder.name,
     "reverse_order": ReverseOrder.name,
+    "accept_late_payment": AcceptLatePayment.name,
     "owed": list(OWED),
     "settled": list(SETTLED),
     "most": MOST_FINDINGS,

@@ -1,4 +1,4 @@
-"""A wait that just goes on when its time has passed; a call that is passed by where there is nothing to call for."""
+"""Waits that go on when their time has passed, calls that are passed by, and steps that are given from the start."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from marketplace.kernel.clock import database_now
-from marketplace.sagas.definition import Call, GoOn, Saga, Step, Wait
+from marketplace.sagas.definition import Call, Cancel, GoOn, Saga, Step, Wait
 from marketplace.sagas.models import Status
-from marketplace.sagas.outcomes import Done
+from marketplace.sagas.outcomes import Done, Refused
 from marketplace.sagas.services import signal
 from marketplace.sagas.tests.driving import begin, begin_one, change, drive, history, make_due, saga
 from marketplace.sagas.tests.trip import Provider, world
@@ -85,3 +85,28 @@ def test_past_the_pivot_too_it_goes_on() -> None:
     one = begin_one(Posted)
     drive()
     assert (history(one), saga(one).status) == (["post DONE", "thanks EXPIRED"], Status.COMPLETED)
+
+
+class Parcel(Saga):
+    """A parcel is on the doorstep already: keep it, or send it back."""
+
+    name, version = "parcel", 1
+    steps = (
+        Call("find", do=Provider("find"), undo=Provider("find:undo", undoes="find"), given=True),
+        Step("keep", do=lambda tickets, now: [Done() for _ in tickets]),
+    )
+    stops = {"unwanted": Cancel("unwanted")}
+
+
+def test_what_is_given_is_undone_also_when_the_saga_is_stopped_before_its_first_step() -> None:
+    one = begin_one(Parcel)
+    signal(one, "unwanted", signal_id="1")
+    drive()
+    assert (history(one), saga(one).status) == (["find STOPPED", "undo find DONE"], Status.COMPENSATED)
+
+
+def test_and_when_its_step_is_refused() -> None:
+    world.plan["find"] = Refused("not_mine")
+    one = begin_one(Parcel)
+    drive()
+    assert (history(one), saga(one).status) == (["find REFUSED", "undo find DONE"], Status.COMPENSATED)

@@ -46,6 +46,10 @@ _AT_THE_BANK: Final[Mapping[bool, tuple[str, str]]] = {
     True: ("Please confirm with your bank", "Your bank wants to know that it is really you. Then it’s done."),
     False: ("Your bank is thinking it over", "That can take a while. Your things stay put; you can close this page."),
 }
+_LATE_MONEY: Final = (
+    "Your payment has come after all",
+    "The order was over by then. If your things are still there, it’s yours; otherwise you get your money back.",
+)
 _STANDING: Final[Mapping[str, tuple[str, str]]] = {
     "CONFIRMED": ("It’s yours", "Thank you! Your order is confirmed and on its way to our warehouse."),
     "SHIPPED": ("It has left the house", "Your parcel has been handed over to the carrier."),
@@ -201,6 +205,11 @@ def _awaits_bank(order: OrderView, story: SagaStory) -> bool:
     return order.status == "PAYMENT_PENDING" and at_the_wait
 
 
+def _looks_into_late_money(order: OrderView, story: SagaStory) -> bool:
+    """Whether money has come for an order that had ended, and it is not decided yet what becomes of it."""
+    return order.status in ENDED and story.name == "accept_late_payment" and story.status not in AT_REST
+
+
 def _reversing(order: OrderView) -> bool:
     """Whether the order still stands, and is being taken back."""
     return order.status in STANDS and order.refund_status != ""
@@ -214,15 +223,17 @@ def _can_cancel(order: OrderView, story: SagaStory) -> bool:
 
 def _words(order: OrderView, story: SagaStory, *, awaits_payment: bool) -> tuple[str, str, str]:
     """Return the tone, the headline, and the sentence below it."""
-    over = _over(order)
-    if over:
-        return ("calm" if order.status == "CANCELLED" else "bad"), over.headline, over.what
     if story.status == "NEEDS_ATTENTION":
         return (
             "attention",
             "A person is looking at this",
             "Something needs a human hand. You will not be charged twice, and you don’t have to do anything.",
         )
+    if _looks_into_late_money(order, story):
+        return "busy", *_LATE_MONEY
+    over = _over(order)
+    if over:
+        return ("calm" if order.status == "CANCELLED" else "bad"), over.headline, over.what
     if order.status in STANDS:
         return _words_of_standing(order, story)
     if awaits_payment:

@@ -72,6 +72,17 @@ WORDS: Final[Mapping[str, StepWords]] = {
         undoing="Undoing: taking the confirmation back…",
         undone="Took the confirmation back",
     ),
+    "take_in_payment": StepWords(
+        doing="Your payment has come after all…",
+        done="Your payment came after all",
+        undoing="Undoing: making sure you get your money back…",
+        undone="Made sure you get your money back",
+    ),
+    "check_order": StepWords(
+        doing="Looking whether your order can go on…",
+        done="Your order can go on",
+        refused="Your order can’t go on",
+    ),
     "refund_payment": StepWords(
         doing="Making sure you get your money back…",
         done="Made sure you get your money back",
