@@ -61,10 +61,16 @@ _GROUPS = (
 )
 
 
-def _item(name: str, icon: str, target: str) -> dict[str, Any]:
+_BELOW_ANOTHER = "sagas_sagainstance_standby"  # its address lies below that of the sagas, which are not meant then
+
+
+def _item(request: HttpRequest, name: str, icon: str, target: str) -> dict[str, Any]:
     if target.startswith("/"):
         return {"title": name, "icon": icon, "link": target, "active": False}
-    return {"title": name, "icon": icon, "link": reverse(f"admin:{target}")}
+    item: dict[str, Any] = {"title": name, "icon": icon, "link": reverse(f"admin:{target}")}
+    if target != _BELOW_ANOTHER and request.path.startswith(reverse(f"admin:{_BELOW_ANOTHER}")):
+        item["active"] = False
+    return item
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -73,7 +79,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": title,
             "items": [
-                _item(name, icon, target)
+                _item(request, name, icon, target)
                 for name, icon, target, permission in entries
                 if not permission or request.user.has_perm(permission)
             ],

@@ -29,6 +29,7 @@ class Gate:
     def __init__(self) -> None:
         self.reports: list[Report] = []
         self._probes: set[UUID] = set()  # sagas whose call is to find out whether a breaker may close
+        self._answered: set[str] = set()  # breakers whose probe was answered here: as good as closed
 
     @cached_property
     def _ways(self) -> Ways:
@@ -55,7 +56,10 @@ class Gate:
         closed = {name for name, state in self._ways.circuits.items() if state == Circuit.State.CLOSED}
         return [
             ""
-            if name in closed or name not in self._ways.circuits or self._is_probe(name, run, node)
+            if name in closed
+            or name in self._answered
+            or name not in self._ways.circuits
+            or self._is_probe(name, run, node)
             else standby.circuit(name)
             for run, name in zip(group, named, strict=True)
         ]
@@ -75,6 +79,9 @@ class Gate:
         named = circuits_of(remote_of(group[0], node), tickets)
         if named is None:
             return [""] * len(group)
+        for run, name, why in zip(group, named, failures, strict=True):
+            if not why and self._ways.probes.get(name) == run.ticket.id:
+                self._answered.add(name)
         troubled = {*self._ways.circuits, *(name for name, why in zip(named, failures, strict=True) if why)}
         self.reports += [
             Report(name, run.ticket.id, run.fence, why)

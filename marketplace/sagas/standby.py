@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -39,9 +40,9 @@ def recheck() -> timedelta:
 
 # Both tables have a handful of rows; of most of them this reads none.
 _LOOK = """
-    SELECT 'pause', what, '', 0 FROM sagas_pause WHERE resumed_at IS NULL
+    SELECT 'pause', what, '', NULL FROM sagas_pause WHERE resumed_at IS NULL
     UNION ALL
-    SELECT 'circuit', name, state, failures FROM sagas_circuit WHERE state <> 'CLOSED' OR failures > 0
+    SELECT 'circuit', name, state, probe_saga FROM sagas_circuit WHERE state <> 'CLOSED' OR failures > 0
 """
 
 
@@ -51,6 +52,7 @@ class Ways:
 
     paused: frozenset[str] = frozenset()
     circuits: dict[str, str] = field(default_factory=dict)  # name: state
+    probes: dict[str, UUID] = field(default_factory=dict)  # name: the saga whose call is to find out
 
     @property
     def clear(self) -> bool:
@@ -82,7 +84,8 @@ def look() -> Ways:
     if not rows:
         return _ALL_CLEAR
     paused = frozenset(what for kind, what, _, _ in rows if kind == "pause")
-    return Ways(paused, {name: state for kind, name, state, _ in rows if kind == "circuit"})
+    circuits = {name: state for kind, name, state, _ in rows if kind == "circuit"}
+    return Ways(paused, circuits, {name: probe for _, name, _, probe in rows if probe is not None})
 
 
 _ALL_CLEAR = Ways()

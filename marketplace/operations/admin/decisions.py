@@ -50,7 +50,7 @@ CHOICES: Final = {
         Choice(
             "compensate",
             "Compensate",
-            "Undo it all in reverse order, beginning with the step where it stands. What exactly is shown first.",
+            "Undo it all in reverse order, beginning with the step where it stands.",
             attention.compensate,
         ),
         Choice(
@@ -170,7 +170,8 @@ class DecidingAdmin(StoryAdmin):
                 messages.success(request, f"{choice.label}: on record, and on its way.")
             return HttpResponseRedirect(reverse("admin:sagas_sagainstance_change", args=[row.pk]))
         [case] = _cases([row], choice)
-        context = {"title": f"{choice.label} {row.name}", "choice": choice, "case": case, "form": form}
+        title = f"{choice.label} {row.name}"
+        context = {"title": title, "original": title, "choice": choice, "case": case, "form": form}
         return framed(self, request, row, "operations/decide.html", context)
 
     def _take(self, request: HttpRequest, choice: Choice, saga_id: UUID, form: ReasonForm) -> attention.Decided:
@@ -214,8 +215,10 @@ class DecidingAdmin(StoryAdmin):
         form = ReasonForm(request.POST if request.method == "POST" else None)
         decided = form.is_valid()
         cases = self._decided(request, choice, rows, form) if decided else _cases(rows, choice)
+        title = f"{choice.label} {len(rows)} saga{'s' * (len(rows) != 1)}"
         context = {
-            "title": f"{choice.label} {len(rows)} saga{'s' * (len(rows) != 1)}",
+            "title": title,
+            "original": title,
             "choice": choice,
             "cases": cases,
             "form": form,

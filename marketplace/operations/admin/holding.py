@@ -17,6 +17,7 @@ from marketplace.sagas import circuits, pausing, standby
 from marketplace.sagas.models import SagaInstance
 
 MOST_PAST: Final = 10
+TITLE: Final = "Breakers and pauses"
 ADDRESS: Final = "admin:sagas_sagainstance_standby"
 
 
@@ -55,7 +56,8 @@ class HoldingAdmin(DecidingAdmin):
             if form.is_valid() and self._paused(request, form):
                 return HttpResponseRedirect(reverse(ADDRESS))
         context = {
-            "title": "Breakers and pauses",
+            "title": TITLE,
+            "original": TITLE,
             "circuits": circuits.views(),
             "pauses": [(one, standby.what_in_words(one.what)) for one in pausing.views()],
             "past": [(one, standby.what_in_words(one.what)) for one in pausing.views(past=MOST_PAST) if one.resumed_at],

@@ -445,6 +445,32 @@ class TestProbe:
         drive()
         assert (saga(other).status, state()) == ("COMPLETED", "CLOSED")
 
+    @pytest.mark.parametrize("second", [None, Done()], ids=["another call", "no call needed"])
+    def test_its_answer_counts_although_its_saga_goes_on_to_another_call(self, second: Any) -> None:
+        class CallTwice(Saga):
+            name, version = "call_twice", 1
+            workspace = Agency
+            steps = (
+                Call("ring", do=Line("ring"), undo=Line("ring:undo", undoes="ring"), retry=QUICKLY),
+                Call("again", do=Line("again"), undo=Line("again:undo", undoes="again"), retry=QUICKLY),
+            )
+
+        opened()
+        one, other = begin(CallTwice, times=2)
+        drive()
+        world.plan["again:prepare"] = second
+        pause_is_over()
+        make_due(one)
+        drive()
+        assert (saga(one).status, state()) == ("COMPLETED", "CLOSED")
+        assert (world.times("ring", one), world.times("again", one)) == (1, 0 if second else 1)
+        assert history(one)[-1] == "again DONE"
+        assert "again STANDBY" not in history(one)
+        if saga(other).standby:
+            make_due(other)
+        drive()
+        assert saga(other).status == "COMPLETED"
+
     def test_the_sweep_sends_the_longest_waiting_one_for_each_breaker(self) -> None:
         opened()
         opened("other")
