@@ -166,7 +166,8 @@ class TimelineEntry(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="timeline")
+    # No constraint: each entry would look its order up, which its saga has in hand.
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="timeline", db_constraint=False)
     from_status = models.CharField(max_length=16, blank=True)
     to_status = models.CharField(max_length=16)
     who = models.CharField(max_length=150)

@@ -134,7 +134,10 @@ class SagaHistory(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    saga = models.ForeignKey(SagaInstance, on_delete=models.CASCADE, related_name="history", db_index=False)
+    # No constraint: each entry would look its saga up, whose row whoever writes history has locked.
+    saga = models.ForeignKey(
+        SagaInstance, on_delete=models.CASCADE, related_name="history", db_index=False, db_constraint=False
+    )
     step = models.CharField(max_length=60)
     direction = models.CharField(max_length=12, choices=Direction)
     status = models.CharField(max_length=12, choices=Result)
