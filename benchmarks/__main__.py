@@ -12,7 +12,20 @@ from functools import partial
 from benchmarks import database
 from benchmarks.report import Figure, table, write
 
-MEASURES = ("limit", "drain", "hot", "declined", "dbos", "http", "whole", "latency", "calls", "idle", "memory")
+MEASURES = (
+    "limit",
+    "drain",
+    "hot",
+    "declined",
+    "dbos",
+    "http",
+    "whole",
+    "latency",
+    "calls",
+    "idle",
+    "memory",
+    "growth",
+)
 
 
 def main() -> int:
@@ -23,6 +36,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="how long the limit and the peers run (default 5)")
     parser.add_argument("--idle-seconds", type=float, default=20.0, help="how long to do nothing (default 20)")
     parser.add_argument("--orders", type=int, help="orders before the memory is weighed (default: as many as --n)")
+    parser.add_argument(
+        "--finished", type=int, nargs="*", default=[1_000, 100_000], metavar="SAGAS",
+        help="finished sagas beside which to drain, in thousands (default 1000 100000; a million takes 15 GB of disk)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lines", type=int, nargs="*", default=[1, 2, 4], help="lines of an order to drain with (default 1 2 4)"
+    )
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES, metavar="MEASURE", help=str(MEASURES))
     options = parser.parse_args()
     if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
@@ -59,7 +79,7 @@ def _run(options: argparse.Namespace, url: str) -> None:
 
 
 def _measures(options: argparse.Namespace, url: str) -> dict[str, Callable[[], list[Figure]]]:
-    from benchmarks import calls, drain, house, latency, limit, web, whole  # noqa: PLC0415 - they need Django set up
+    from benchmarks import calls, drain, growth, house, latency, limit, web, whole  # noqa: PLC0415 - they need Django set up
 
     return {
         "limit": lambda: [limit.set_based(url, options.seconds)],
@@ -72,6 +92,7 @@ def _measures(options: argparse.Namespace, url: str) -> dict[str, Callable[[], l
         "latency": lambda: [*latency.until_confirmed(url, options.seconds), *_dbos_latency(url, options.seconds)],
         "calls": lambda: calls.at_200_ms(url, min(options.n, 1600)),
         "idle": lambda: house.idle(url, options.idle_seconds),
+        "growth": lambda: [*growth.beside(options.n, options.finished), *growth.with_lines(options.n, options.lines)],
         "memory": lambda: house.memory(options.orders or options.n),
     }
 

@@ -14,12 +14,13 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measurement. `note` says why there is none where `value` is None."""
+    """One measurement. `note` says why there is none where `value` is None. Each `group` has a table of its own."""
 
     name: str
     value: float | None
     unit: str
     note: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,10 @@ def summary(figures: Iterable[Figure]) -> dict[str, list[Figure]]:
 def table(figures: Iterable[Figure]) -> str:
     """Write the figures (median, and the range where there are several rounds), then what they are to each other."""
     rounds = summary(figures)
-    lines = [_line(name, of) for name, of in rounds.items()]
+    lines: list[str] = []
+    for group in dict.fromkeys(of[0].group for of in rounds.values()):
+        lines += ["", group] if group else []
+        lines += [_line(name, of) for name, of in rounds.items() if of[0].group == group]
     ratios = [(bar, _ratios(bar, rounds)) for bar in BARS]
     compared = [_compared(bar, found) for bar, found in ratios if found]
     return "\n".join([*lines, *([""] if compared else []), *compared])

@@ -1,9 +1,8 @@
 """The shop that is measured: emptied, stocked, filled with waiting orders, and checked afterwards."""
 
-from collections import Counter
-
 from django.apps import apps
 from django.db import connection, transaction
+from django.db.models import Count
 from django.utils import timezone
 
 from benchmarks.gateway import DECLINED
@@ -11,6 +10,7 @@ from inventory.models import Category, LedgerEntry, Product, Stock
 from inventory.selectors import stock_discrepancies
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.money import format_minor
 from marketplace.outbox.models import Shard
 from marketplace.outbox.services import Event, append
 from marketplace.sagas import services as sagas
@@ -52,14 +52,14 @@ def empty(*, skus: int) -> None:
         )
 
 
-def fill(count: int, *, skus: int, declined: float = 0.0) -> int:
-    """Write `count` waiting orders of one line, the very rows of `orders.services.place`; return how many will fail."""
+def fill(count: int, *, skus: int, declined: float = 0.0, lines: int = 1) -> int:
+    """Write `count` waiting orders of so many lines, the rows of `orders.services.place`; return how many will fail."""
     failing = 0
     for begin in range(0, count, TOGETHER):
         numbers = range(begin, min(begin + TOGETHER, count))
         tokens = [DECLINED if _is_declined(number, declined) else "tok_visa" for number in numbers]
         failing += tokens.count(DECLINED)
-        _place(list(zip(numbers, tokens, strict=True)), skus=skus)
+        _place(list(zip(numbers, tokens, strict=True)), skus=skus, lines=lines)
     return failing
 
 
@@ -77,8 +77,11 @@ def working() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def check(*, confirmed: int, failed: int) -> None:
-    """Raise AssertionError unless every order is where it belongs, is paid or not, and the stock adds up."""
+def check(*, confirmed: int, failed: int, sold: int | None = None) -> None:
+    """Raise AssertionError unless every order is where it belongs, is paid or not, and the stock adds up.
+
+    `sold`: units, if not one for each confirmed order.
+    """
     expected = {"CONFIRMED": confirmed} | ({"FAILED": failed} if failed else {})
     assert _counts(Order) == expected, _counts(Order)
     ended = {"COMPLETED": confirmed} | ({"COMPENSATED": failed} if failed else {})
@@ -87,7 +90,7 @@ def check(*, confirmed: int, failed: int) -> None:
     assert not stock_discrepancies(), stock_discrepancies()[:5]
     with connection.cursor() as cursor:
         cursor.execute("SELECT sum(%s - on_hand), sum(reserved) FROM inventory_stock", [UNITS])
-        assert cursor.fetchone() == (confirmed, 0)
+        assert cursor.fetchone() == (confirmed if sold is None else sold, 0)
 
 
 def told(order: Order, kind: str) -> Event:
@@ -96,7 +99,7 @@ def told(order: Order, kind: str) -> Event:
         "orderId": str(order.id),
         "number": order.number,
         "status": order.status,
-        "totalAmount": "19.99",
+        "totalAmount": format_minor(order.total_minor, order.currency),
         "currency": order.currency,
         "userId": order.user_id or None,
     }
@@ -109,7 +112,7 @@ def _is_declined(number: int, share: float) -> bool:
 
 
 def _counts(model: type) -> dict[str, int]:
-    return dict(Counter(model.objects.values_list("status", flat=True)))
+    return dict(model.objects.values_list("status").annotate(Count("pk")).order_by())
 
 
 _ORDER = (
@@ -119,7 +122,7 @@ _ORDER = (
 )  # fmt: skip
 
 
-def _place(wanted: list[tuple[int, str]], *, skus: int) -> None:
+def _place(wanted: list[tuple[int, str]], *, skus: int, lines: int) -> None:
     now = timezone.now()
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -127,8 +130,8 @@ def _place(wanted: list[tuple[int, str]], *, skus: int) -> None:
             numbers = [f"M-{row[0]}" for row in cursor.fetchall()]
         orders = [
             Order(
-                id=new_id(), number=number, user_id="user-1", currency="EUR", total_minor=PRICE, payment_method=token,
-                saga_id=new_id(), created_at=now, updated_at=now,
+                id=new_id(), number=number, user_id="user-1", currency="EUR", total_minor=lines * PRICE,
+                payment_method=token, saga_id=new_id(), created_at=now, updated_at=now,
             )
             for number, (_, token) in zip(numbers, wanted, strict=True)
         ]  # fmt: skip
@@ -137,8 +140,9 @@ def _place(wanted: list[tuple[int, str]], *, skus: int) -> None:
             OrderLine,
             ("order", "position", "sku", "product_name", "quantity", "price_minor"),
             [
-                (order.id, 1, sku(number % skus), sku(number % skus), 1, PRICE)
+                (order.id, 1 + line, sku((number + line) % skus), sku((number + line) % skus), 1, PRICE)
                 for order, (number, _) in zip(orders, wanted, strict=True)
+                for line in range(lines)
             ],
         )
         bulk.insert(
