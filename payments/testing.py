@@ -7,6 +7,7 @@ is one server for each test process (so for each xdist worker), on a port and wi
 import contextlib
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -235,12 +236,14 @@ class WebhookSink:
 
 
 class LossyProxy:
-    """A piece of network before the server at `url`. It passes everything on, but loses the answers it is told to."""
+    """A piece of network before the server at `url`. It passes everything on, but for what it shall lose or hold."""
 
     def __init__(self, url: str) -> None:
         target = urlsplit(url)
         self._target = (target.hostname or "127.0.0.1", target.port or 80)
         self._to_lose = 0
+        self._to_hold = 0
+        self._held: list[bytes] = []
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -250,6 +253,21 @@ class LossyProxy:
         """Hang up instead of passing on the next `count` answers. What was asked for has happened by then."""
         with self._lock:
             self._to_lose = count
+
+    def hold_requests(self, count: int) -> None:
+        """Keep the next `count` requests, and hang up on who sent them: they are on their way, and arrive late."""
+        with self._lock:
+            self._to_hold = count
+
+    def deliver_held(self) -> int:
+        """Let what was held arrive after all, one after the other; the answers reach nobody. Return how many it was."""
+        with self._lock:
+            held, self._held = self._held, []
+        for request in held:
+            with socket.create_connection(self._target, timeout=10) as far:
+                far.sendall(request)
+                far.recv(65536)
+        return len(held)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -269,6 +287,9 @@ class LossyProxy:
             socket.create_connection(self._target) as far,
             selectors.DefaultSelector() as both,
         ):
+            if self._holds():
+                self._keep(near)
+                return
             both.register(near, selectors.EVENT_READ, far)
             both.register(far, selectors.EVENT_READ, near)
             while True:
@@ -277,6 +298,25 @@ class LossyProxy:
                     if not data or (ready.fileobj is far and self._loses()):
                         return
                     ready.data.sendall(data)
+
+    def _keep(self, near: socket.socket) -> None:
+        """Read one whole request, and keep it."""
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += near.recv(65536)
+        head, _, body = request.partition(b"\r\n\r\n")
+        length = int(re.search(rb"(?i)content-length: *([0-9]+)", head)[1])  # type: ignore[index]
+        while len(body) < length:
+            more = near.recv(65536)
+            request, body = request + more, body + more
+        with self._lock:
+            self._held.append(request)
+
+    def _holds(self) -> bool:
+        with self._lock:
+            holding = self._to_hold > 0
+            self._to_hold -= holding
+        return holding
 
     def _loses(self) -> bool:
         with self._lock:
