@@ -10,6 +10,7 @@ from payments import news, watch
 from payments.inbox import bell, processing
 
 SHIFT_SECONDS: Final = 5.0  # after that, others get a turn
+FORGOTTEN_AT_ONCE: Final = 5000  # rows a transaction
 
 
 @shared_task(name=bell.TASK, ignore_result=True)
@@ -22,6 +23,15 @@ def take_in_webhooks() -> int:
         if time.monotonic() > until:
             bell.ring()
             break
+    return count
+
+
+@shared_task(name="payments.tasks.forget_webhooks", ignore_result=True)
+def forget_webhooks() -> int:
+    """Delete webhooks that are done with for a month; by Celery beat, every hour."""
+    now, count = database_now(), 0
+    while deleted := processing.forget(now=now, limit=FORGOTTEN_AT_ONCE):
+        count += deleted
     return count
 
 

@@ -32,6 +32,7 @@ LEASE: Final = timedelta(minutes=2)  # longer than a batch can take: each call h
 FIRST_PAUSE: Final = timedelta(seconds=2)
 LONGEST_PAUSE: Final = timedelta(minutes=15)
 PATIENCE: Final = timedelta(hours=24)
+KEPT: Final = timedelta(days=30)
 LOOKS: Final = 3  # at a payment that changes while it is looked at
 
 
@@ -59,6 +60,16 @@ def replay(webhook_id: int, *, actor: str, now: datetime) -> None:
     if not known:
         raise UnknownEvent(id=webhook_id)
     bell.ring()
+
+
+def forget(*, now: datetime, limit: int) -> int:
+    """Delete webhooks that are done with for `KEPT`, the oldest first, at most `limit`; return how many.
+
+    What they changed stays on record, as news. One that comes again after that is a new one, and changes nothing.
+    """
+    old = WebhookEvent.objects.filter(status=WebhookStatus.DONE, processed_at__lt=now - KEPT).order_by("id")
+    deleted, _ = WebhookEvent.objects.filter(pk__in=list(old.values_list("id", flat=True)[:limit])).delete()
+    return deleted
 
 
 def _claim(limit: int) -> list[WebhookEvent]:

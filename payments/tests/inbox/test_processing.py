@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection, connections
 
-from payments import observations, services
+from payments import observations, services, tasks
 from payments.gateways.base import Outcome, Reply
 from payments.inbox import processing, receiving
 from payments.inbox.errors import UnknownEvent
@@ -306,6 +306,19 @@ class TestReplay:
     def test_knows_what_it_does_not_know(self):
         with pytest.raises(UnknownEvent):
             processing.replay(7, actor="staff", now=LATER)
+
+
+def test_what_is_done_with_for_a_month_is_forgotten_and_nothing_else(heard):
+    known, waiting = open_payment(method="tok_visa"), uuid4()
+    call("AUTHORIZE", known)
+    arrives(known, event="evt_done")
+    arrives(waiting, event="evt_waiting")
+    processing.process_due()
+    now = WebhookEvent.objects.get(event_id="evt_done").processed_at
+    assert processing.forget(now=now + processing.KEPT, limit=10) == 0
+    assert tasks.forget_webhooks() == 0
+    assert processing.forget(now=now + processing.KEPT + timedelta(seconds=1), limit=10) == 1
+    assert WebhookEvent.objects.get().event_id == "evt_waiting"
 
 
 @pytest.fixture
