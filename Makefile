@@ -6,6 +6,7 @@ SOURCES := marketplace orders inventory payments fulfillment
 WORKERS ?= logical
 N ?= 5000
 ROUNDS ?= 1
+STORIES ?= 200
 
 .DEFAULT_GOAL := help
 .PHONY: help venv run test crash bench lint format lock clean
@@ -25,8 +26,8 @@ test: venv lint ## Check and test everything (WORKERS=4: how many tests at once)
 	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 -m "not e2e and not chaos"
 	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest -m "e2e or chaos"
 
-crash: venv ## Kill workers at every seam of every saga, and look at the books afterwards
-	@CRASH_MATRIX=whole $(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest tests/crash
+crash: venv ## Kill workers at every seam of every saga; then live through any stories (STORIES=1000)
+	@CRASH_MATRIX=whole STATEFUL_EXAMPLES=$(STORIES) $(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest tests/crash tests/stateful
 
 # The peer is no part of the project, so it is installed only here; without it the table says so.
 bench: venv ## Measure how fast it is (N=20000: orders to drain; ROUNDS=3: how often)

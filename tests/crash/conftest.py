@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.kernel.ids import new_id
 from marketplace.operations.auditor import audit
 from marketplace.sagas.testing.nursery import Nursery
 from marketplace.sagas.testing.seams import Boundary
@@ -22,16 +23,31 @@ PLENTY = 800
 _verdicts = []
 
 
-@pytest.fixture
-def bank(tmp_path, settings):
-    """A sandbox gateway with books of its own, so that all that is in them is of this test."""
-    server = SandboxServer(tmp_path / "bank")
+class Bank(SandboxServer):
+    """A sandbox gateway that can be given new books, so that all that is in them is of one test."""
+
+    def open_new_books(self):
+        self.stop()
+        self.data = self.data.with_name(f"bank-{new_id()}")
+        self.start()
+
+
+@pytest.fixture(scope="session")
+def the_bank(tmp_path_factory):
+    server = Bank(tmp_path_factory.mktemp("crash") / "bank")
     server.start()
-    settings.PAYMENT_GATEWAY = "sandbox"
-    settings.SANDBOX_GATEWAY_URL = server.url
-    settings.SANDBOX_API_KEY = server.api_key
     yield server
     server.stop()
+
+
+@pytest.fixture
+def bank(the_bank, settings):
+    """The bank, with new books."""
+    the_bank.open_new_books()
+    settings.PAYMENT_GATEWAY = "sandbox"
+    settings.SANDBOX_GATEWAY_URL = the_bank.url
+    settings.SANDBOX_API_KEY = the_bank.api_key
+    return the_bank
 
 
 @pytest.fixture
@@ -42,15 +58,25 @@ def crash_shop(bank, transactional_db):
     return shop
 
 
+@pytest.fixture(scope="session")
+def nurseries():
+    """The one nursery of this test run, once somebody has asked for it: it holds no connections."""
+    born = []
+    yield born
+    for one in born:
+        one.close()
+
+
 @pytest.fixture
-def nursery(process_environment, transactional_db, bank, tmp_path):
+def nursery(nurseries, process_environment, transactional_db, bank, tmp_path_factory):
     """Where workers of this test's shop are born."""
-    environment = {
-        **process_environment, **bank.environment, "SAGA_RETRY_DELAY_SECONDS": "0", "PAYMENT_TIMEOUT_SECONDS": "0.5",
-        "LOG_LEVEL": "ERROR",
-    }  # fmt: skip
-    with Nursery(environment, log=tmp_path / "workers.log") as born:
-        yield born
+    if not nurseries:
+        environment = {
+            **process_environment, **bank.environment, "SAGA_RETRY_DELAY_SECONDS": "0",
+            "PAYMENT_TIMEOUT_SECONDS": "0.5", "LOG_LEVEL": "ERROR",
+        }  # fmt: skip
+        nurseries.append(Nursery(environment, log=tmp_path_factory.mktemp("nursery") / "workers.log"))
+    return nurseries[0]
 
 
 @pytest.fixture
