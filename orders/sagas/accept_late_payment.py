@@ -3,7 +3,7 @@
 from marketplace.sagas.definition import Call, Cancel, Fail, Saga, Step
 from orders.desk import Desk
 from orders.sagas import late, money, risk, stock
-from orders.sagas.patience import GATEWAY
+from orders.sagas.patience import GATEWAY, GIVING_BACK
 
 
 class AcceptLatePayment(Saga):
@@ -17,11 +17,27 @@ class AcceptLatePayment(Saga):
     name, version = "accept_late_payment", 1
     workspace = Desk
     steps = (
-        Call("take_in_payment", do=late.take_in, undo=late.give_back, given=True, queue="payments"),
+        Call(
+            "take_in_payment",
+            do=late.take_in,
+            undo=late.give_back,
+            undo_retry=GIVING_BACK,
+            key_window=money.key_window,
+            given=True,
+            queue="payments",
+        ),
         Step("check_order", do=late.check),
         Step("reserve_inventory", do=stock.reserve_again, undo=stock.release, queue="inventory"),
         Step("check_fraud", do=risk.check),
-        Call("capture_payment", do=late.capture, undo=money.refund, retry=GATEWAY, queue="payments"),
+        Call(
+            "capture_payment",
+            do=late.capture,
+            undo=money.refund,
+            retry=GATEWAY,
+            undo_retry=GIVING_BACK,
+            key_window=money.key_window,
+            queue="payments",
+        ),
         Step("confirm_order", do=late.confirm),
     )
     stops = {"cancel": Cancel("cancelled_by_buyer"), "payment_reversed": Fail("payment_reversed")}

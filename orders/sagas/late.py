@@ -41,6 +41,10 @@ class _TakeIn:
         """Never called."""
         raise NotImplementedError
 
+    def probe(self, request: Any) -> Any:
+        """Never called."""
+        raise NotImplementedError
+
     def record(self, tickets: Sequence[Ticket], replies: Sequence[Any], *, now: datetime) -> Sequence[Outcome]:
         """Never called."""
         raise NotImplementedError

@@ -47,6 +47,11 @@ def choose_method(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outco
     return [Done(message="The buyer pays.") for _ in tickets]
 
 
+def key_window(call: GatewayCall) -> timedelta:
+    """How long the gateway of this call remembers its key. After that it is not sent again, but looked for."""
+    return payments.key_window(call.gateway)
+
+
 class _Operation(ABC):
     """What the calls have in common."""
 
@@ -73,6 +78,10 @@ class _Operation(ABC):
     def send(self, request: GatewayCall) -> tuple[GatewayCall, Reply]:
         """Make the call, outside of any transaction."""
         return request, payments.send(request)
+
+    def probe(self, request: GatewayCall) -> tuple[GatewayCall, Reply]:
+        """Only look what became of the call, outside of any transaction: its key may be forgotten by now."""
+        return request, payments.probe(request)
 
     def record(self, tickets: Sequence[Ticket], replies: Sequence[Any], *, now: datetime) -> Sequence[Outcome]:
         """Write down what the gateway said, and say what it means for the saga."""

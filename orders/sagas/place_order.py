@@ -4,7 +4,7 @@ from marketplace.sagas.definition import Call, Cancel, Fail, GoOn, Saga, Step, W
 from orders import late_payments
 from orders.desk import Desk
 from orders.sagas import bank, closing, money, risk, stock
-from orders.sagas.patience import GATEWAY
+from orders.sagas.patience import GATEWAY, GIVING_BACK
 
 
 class PlaceOrder(Saga):
@@ -28,7 +28,15 @@ class PlaceOrder(Saga):
             until=stock.reserved_until,
             otherwise=Cancel("reservation_expired"),
         ),
-        Call("authorize_payment", do=money.authorize, undo=money.void, retry=GATEWAY, queue="payments"),
+        Call(
+            "authorize_payment",
+            do=money.authorize,
+            undo=money.void,
+            retry=GATEWAY,
+            undo_retry=GIVING_BACK,
+            key_window=money.key_window,
+            queue="payments",
+        ),
         Wait(
             "payment_outcome",
             queue="payments",
@@ -39,7 +47,15 @@ class PlaceOrder(Saga):
         ),
         Call("look_up_payment", unless=bank.is_paid, do=bank.look_up, retry=GATEWAY, queue="payments"),
         Step("check_fraud", do=risk.check),
-        Call("capture_payment", do=money.capture, undo=money.refund, retry=GATEWAY, queue="payments"),
+        Call(
+            "capture_payment",
+            do=money.capture,
+            undo=money.refund,
+            retry=GATEWAY,
+            undo_retry=GIVING_BACK,
+            key_window=money.key_window,
+            queue="payments",
+        ),
         Step("confirm_order", do=stock.sell_and_confirm),
     )
     stops = {"cancel": Cancel("cancelled_by_buyer"), "payment_reversed": Fail("payment_reversed")}

@@ -1,10 +1,9 @@
 """Taking a confirmed order back, before it is shipped."""
 
-from marketplace.sagas.definition import Call, RetryPolicy, Saga, Step
+from marketplace.sagas.definition import Call, Saga, Step
 from orders.desk import Desk
 from orders.sagas import closing, money, stock
-
-PATIENT = RetryPolicy(attempts=8, spent="park")
+from orders.sagas.patience import GIVING_BACK
 
 
 class ReverseOrder(Saga):
@@ -19,7 +18,14 @@ class ReverseOrder(Saga):
     name, version = "reverse_order", 1
     workspace = Desk
     steps = (
-        Call("refund_payment", do=money.give_back, retry=PATIENT, queue="payments", pivot=True),
+        Call(
+            "refund_payment",
+            do=money.give_back,
+            retry=GIVING_BACK,
+            key_window=money.key_window,
+            queue="payments",
+            pivot=True,
+        ),
         Step("restock_inventory", do=stock.take_back, queue="inventory"),
         Step("close_order", do=closing.close_reversed),
     )

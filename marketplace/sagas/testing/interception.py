@@ -92,7 +92,8 @@ def _wrapped(node: Node, interceptor: Interceptor) -> Node:
     back = Place(node.name, undoing=True)
     if isinstance(node, Call):
         undo_call = _Remote(back, node.undo, interceptor) if node.undo is not None else None
-        return replace(node, do=_Remote(forward, node.do, interceptor), undo=undo_call)
+        window = (lambda request: node.window(_plain(request))) if callable(node.key_window) else node.key_window
+        return replace(node, do=_Remote(forward, node.do, interceptor), undo=undo_call, key_window=window)
     undo = _Handler(back, node.undo, interceptor) if node.undo is not None else None
     return replace(node, do=_Handler(forward, node.do, interceptor), undo=undo)
 

@@ -204,17 +204,19 @@ def test_a_persons_retry_does_not_reopen_the_window() -> None:
 
 
 @committing
-def test_a_call_whose_answer_could_not_be_recorded_is_remembered_too() -> None:
-    """Its saga was parked, and nothing but that is in the history of the call."""
-    world.plan["hotel:record"] = lambda ticket: 1 / 0
+def test_a_call_of_a_saga_that_was_parked_before_it_was_on_record_is_remembered_too() -> None:
+    """Its worker is lost, and asking again raises: the entry that says so is all that the history has of the call."""
     one = begin_one(Stay)
+    take_off()
+    world.book(f"{one}:hotel")
+    let_pass(one, DAY)
+    world.plan["hotel:prepare"] = lambda ticket: 1 / 0
     drive()
     assert history(one) == ["seat DONE", "hotel PARKED"]
-    let_pass(one, DAY)
     world.plan.clear()
     attention.retry(one, actor="ada", reason="Mended.", now=database_now())
     drive()
-    assert asked(one) == (1, 1)
+    assert asked(one) == (0, 1)
 
 
 def test_the_window_may_depend_on_who_is_asked() -> None:
