@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.running import eventually
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 DECIDED = 20_000  # milliseconds
@@ -74,6 +76,30 @@ def test_a_card_that_does_not_work(page, running_shop, card, says):
     assert "fraud" not in page.get_by_test_id("order-what").inner_text().lower()
     expect(on(page, "keep-shopping")).to_be_visible()
     assert running_shop.available("laptop-1") == before
+
+
+@pytest.mark.parametrize(("button", "end"), [("approve", "Confirmed"), ("decline", "Didn’t work out")])
+def test_a_bank_that_wants_to_hear_from_the_buyer(page, running_shop, button, end):
+    buy(page, card="tok_requires_action")
+    order = page.url
+
+    on(page, "confirm-at-bank").click(timeout=DECIDED)
+    page.locator(f"button[value={button}]").click()
+
+    page.wait_for_url(order)  # and back again, by itself
+    expect(on(page, "order-status")).to_have_text(end, timeout=DECIDED)
+
+
+def test_a_bank_that_changes_its_mind(page, running_shop):
+    before = running_shop.available("laptop-1")
+    buy(page, card="tok_late_rejection")
+    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
+
+    eventually(lambda: running_shop.available("laptop-1") == before, 30)
+    page.reload()
+
+    expect(on(page, "order-headline")).to_have_text("Your bank took the payment back")
+    expect(on(page, "money")).to_contain_text("gives it back to you")
 
 
 @pytest.mark.parametrize("card", ["tok_flaky", "tok_timeout"])

@@ -47,7 +47,8 @@ class OrderAdmin(StoryAdmin):
             return queryset, False
         identity = as_uuid(term)
         if identity is not None:
-            return queryset.filter(Q(pk=identity) | Q(saga_id=identity) | Q(reversal_id=identity)), False
+            of_a_saga = Q(saga_id=identity) | Q(reversal_id=identity) | Q(revival_id=identity)
+            return queryset.filter(Q(pk=identity) | of_a_saga), False
         if "@" in term:
             return queryset.filter(Q(email__iexact=term) | Q(user_id=term)), False
         number = f"M-{term}" if term.isdecimal() else term.upper()

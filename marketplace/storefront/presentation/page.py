@@ -123,6 +123,8 @@ class OrderPage:
             return self.status_words
         if self.order.status == "CANCELLED":
             return "Cancelled"
+        if self.order.refund_status == "REVERSED":
+            return "Taken back"  # by the bank: it was not we who sent it
         return "Refunded" if self.money.moved == "returned" else "Not charged" if self.money.moved == "none" else ""
 
     @property

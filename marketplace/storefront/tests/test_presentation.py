@@ -318,6 +318,7 @@ def test_money_that_the_bank_has_taken_up_itself(refund_status: str, code: str, 
     for payment in ("FAILED", "CAPTURED"):
         page = ended(code, refund_status=refund_status, payment=payment)
         assert page.money.moved == moved
+        assert page.stamp == ("Taken back" if refund_status == "REVERSED" else "")
         assert words in page.money.sentence
         assert "No money was taken" not in page.announcement
 
@@ -354,3 +355,22 @@ class TestABankThatDecidesLater:
     def test_time_that_ran_out_is_told_as_such(self) -> None:
         page = ended("payment_timeout", failure_detail={"message": "It was not confirmed in time."})
         assert page.what == "It was not confirmed in time. So we stopped, and put your things back on the shelf."
+
+
+class TestMoneyThatComesLate:
+    def page(self, status: str) -> OrderPage:
+        order = an_order("CANCELLED", failure_code="reservation_expired", payment="AUTHORIZED")
+        story = a_story(
+            status, "check_order", *RESERVED, entry("reserve_inventory", back=True), entry("take_in_payment")
+        )
+        return shown(order, replace(story, name="accept_late_payment"))
+
+    def test_the_buyer_reads_that_it_has_come(self) -> None:
+        page = self.page("IN_PROGRESS")
+        assert (page.headline, page.tone, page.running) == ("Your payment has come after all", "busy", True)
+        assert page.lines[-1].text == "Looking whether your order can go on…"
+        assert page.stamp == ""
+
+    def test_and_when_it_went_back_that_the_order_is_over(self) -> None:
+        page = self.page("COMPENSATED")
+        assert (page.headline, page.finished) == ("The time to pay ran out", True)
