@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -92,6 +92,15 @@ def test_shows_the_story_with_who_and_why() -> None:
     assert text.rstrip().endswith("ada: The bank knows.")
     story = json.loads(run("show", one, "--json")[1])
     assert (story["status"], story["history"][-1]["actor"]) == ("NEEDS_ATTENTION", "ada")
+    remains = story["remains"]
+    assert (remains["done"], remains["remaining"]) == (["seat", "approval", "hotel"], ["card", "ticket"])
+
+
+def test_shows_when_it_is_tried_again_by_itself() -> None:
+    [one] = parked()
+    change(one, due_at=datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC))
+    assert "\nUnless somebody decides, it is tried again at 2031-05-06 07:08:09 UTC.\n" in run("show", one)[1]
+    assert json.loads(run("show", one, "--json")[1])["remains"]["redrive_at"].startswith("2031-05-06")
 
 
 def test_there_must_be_such_a_saga() -> None:

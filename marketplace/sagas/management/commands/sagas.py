@@ -18,7 +18,7 @@ from marketplace.kernel.clock import database_now
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.sagas import archive, attention, circuits, foresight, pausing, selectors, standby, versions
 from marketplace.sagas.models import Status
-from marketplace.sagas.selectors import Criteria, Entry, Story, Summary
+from marketplace.sagas.selectors import Criteria, Entry, Remains, Story, Summary
 
 Decision = Callable[..., attention.Decided]
 DECISIONS: dict[str, tuple[Decision, str]] = {
@@ -135,9 +135,11 @@ class Command(BaseCommand):
     def _show(self, saga_id: UUID, *, as_json: bool) -> None:
         try:
             story = selectors.story(saga_id)
+            left = selectors.remains(saga_id) if story.status == Status.NEEDS_ATTENTION else None
         except MarketplaceError as error:
             raise CommandError(error.message) from error
-        self.stdout.write(to_json(asdict(story)) if as_json else _in_words(story))
+        told = {**asdict(story), "remains": asdict(left) if left else None}
+        self.stdout.write(to_json(told) if as_json else _in_words(story, left))
 
     def _check(self, *, as_json: bool) -> None:
         found = versions.stranded()
@@ -324,7 +326,7 @@ def _line(one: Summary, now: datetime) -> str:
     return f"{one.id}  {one.name} {one.version}  {one.status:<15}  {step:<24}  for {idle}{seen}{why}"
 
 
-def _in_words(story: Story) -> str:
+def _in_words(story: Story, left: Remains | None) -> str:
     head = [
         f"{story.name} {story.id} about {story.subject_id}",
         f"{story.status}{f' at {story.current_step}' if story.current_step else ''}, "
@@ -332,6 +334,8 @@ def _in_words(story: Story) -> str:
     ]
     if story.attention:
         head.append(f"Why: {story.attention}")
+    if left is not None and left.redrive_at is not None:
+        head.append(f"Unless somebody decides, it is tried again at {left.redrive_at:%Y-%m-%d %H:%M:%S} UTC.")
     return "\n".join([*head, *(_entry(entry) for entry in story.history)])
 
 
