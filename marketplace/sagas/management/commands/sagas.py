@@ -300,16 +300,17 @@ def _operated(found: dict[str, Any]) -> str:
         return f"{found['archived']} saga{'s' * (found['archived'] != 1)} archived."
     if "pauses" in found:
         lines = [_standing(one) for one in found["pauses"]] or ["Nothing is paused."]
-        lines += [
-            f"circuit:{one['name']}  {one['state']}  {one['waiting']} standing by  {one['why']}".rstrip()
-            for one in found["circuits"]
-        ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *map(_breaker, found["circuits"])])
     if "circuit" in found:
         return f"The next call may try whether {found['circuit']!r} answers."
     if found["resumed_at"]:
         return f"{found['what']} goes on; {found['waiting']} stood by and follow at the limited rate."
     return f"{found['what']} is paused. Go on with: manage.py sagas resume {found['what']} --reason …"
+
+
+def _breaker(one: dict[str, Any]) -> str:
+    why = "" if one["state"] == "CLOSED" else f"  {one['why']}"
+    return f"circuit:{one['name']}  {one['state']}  {one['waiting']} standing by{why}"
 
 
 def _standing(one: dict[str, Any]) -> str:
