@@ -14,17 +14,14 @@ from marketplace.sagas.stepping import Pass
 from orders import services
 from orders.errors import AlreadyShipped, NotConfirmed
 from orders.models import Order
-from payments.gateways.base import ChargeStatus, Dispute
 from payments.models import Attempt, Observation
 from tests.locks import aside, waiting_for_a_lock
-from tests.shop import QUEUES
+from tests.shop import QUEUES, authorization_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SOLD = [("AUTHORIZE", 1000), ("CAPTURE", 1000)]
-TAKEN_BACK = {"status": ChargeStatus.REVERSED, "reversed_minor": 1000}
-COMPLAINED = {"dispute": Dispute.OPEN}
-LOST = {"dispute": Dispute.LOST, **TAKEN_BACK}
+GONE = [*SOLD, ("REVERSE", 1000)]
 
 
 @pytest.fixture
@@ -45,6 +42,30 @@ def captured(shop):
         shop.work(queues=(queue,))
     assert (shop.now(order).status, shop.money(order)) == ("PAID", SOLD)
     return order
+
+
+def takes_back(shop, order, **told):
+    """The bank takes the money back, and tells us."""
+    shop.gateway.reverse(authorization_key(order.saga_id))
+    shop.bank_says(order, **told)
+
+
+def complains(shop, order):
+    """The buyer disputes the payment at the bank, which tells us."""
+    shop.gateway.dispute(authorization_key(order.saga_id), "OPEN")
+    shop.bank_says(order)
+
+
+def decides(shop, order, verdict):
+    """The bank decides a dispute, "WON" by the shop or "LOST", and tells us."""
+    shop.gateway.dispute(authorization_key(order.saga_id), verdict)
+    shop.bank_says(order)
+
+
+def loses(shop, order):
+    """A dispute is over before we heard of it."""
+    shop.gateway.dispute(authorization_key(order.saga_id), "OPEN")
+    decides(shop, order, "LOST")
 
 
 def cancel(order):
@@ -83,7 +104,7 @@ def told(order, kind):
 
 @pytest.mark.core
 def test_the_bank_takes_the_money_of_a_confirmed_order_back(shop, sold):
-    shop.bank_says(sold, **TAKEN_BACK)
+    takes_back(shop, sold)
     assert (shop.now(sold).status, reversal(sold).status, found()) == ("CONFIRMED", "STARTED", [])
     shop.work()
 
@@ -94,17 +115,17 @@ def test_the_bank_takes_the_money_of_a_confirmed_order_back(shop, sold):
         "Your bank gives the money back to you."
     )
     assert shop.notes(sold) == ["bank: The bank took 10.00 EUR back."]
-    assert (shop.money(sold), refunds_asked_for()) == (SOLD, 0)  # it is gone already: nothing may be sent on top
+    assert (shop.money(sold), refunds_asked_for()) == (GONE, 0)  # it is gone already: nothing may be sent on top
     assert (shop.levels("laptop"), shop.hold(sold)) == ((1, 0), ["RELEASED"])
     assert (reversal(sold).status, told(order, "ORDER_FAILED"), found()) == ("COMPLETED", 1, [])
 
 
 def test_a_reversal_that_is_told_twice_is_one(shop, sold):
-    shop.bank_says(sold, event_id="evt_1", **TAKEN_BACK)
-    shop.bank_says(sold, event_id="evt_1", **TAKEN_BACK)
-    shop.bank_says(sold, event_id="evt_2", **TAKEN_BACK)
+    takes_back(shop, sold, event_id="evt_1")
+    shop.bank_says(sold, event_id="evt_1")
+    shop.bank_says(sold, event_id="evt_2")
     shop.work()
-    shop.bank_says(sold, event_id="evt_3", **TAKEN_BACK)
+    shop.bank_says(sold, event_id="evt_3")
     shop.work()
 
     assert Observation.objects.count() == 1
@@ -114,7 +135,7 @@ def test_a_reversal_that_is_told_twice_is_one(shop, sold):
 
 @pytest.mark.core
 def test_a_reversal_between_capture_and_confirmation_stops_the_order(shop, captured):
-    shop.bank_says(captured, **TAKEN_BACK)
+    takes_back(shop, captured)
     shop.work()
 
     order = shop.now(captured)
@@ -122,7 +143,7 @@ def test_a_reversal_between_capture_and_confirmation_stops_the_order(shop, captu
     assert shop.story(captured)[-4:] == [
         "confirm_order:STOPPED", "-capture_payment", "-authorize_payment", "-reserve_inventory",
     ]  # fmt: skip
-    assert (shop.money(captured), refunds_asked_for()) == (SOLD, 0)
+    assert (shop.money(captured), refunds_asked_for()) == (GONE, 0)
     assert (shop.levels("laptop"), told(order, "ORDER_CONFIRMED"), found()) == ((1, 0), 0, [])
 
 
@@ -134,7 +155,7 @@ def test_a_reversal_that_loses_against_the_confirmation_takes_the_order_back(sho
             Order.objects.select_for_update().get(pk=captured.id)  # stops the worker in the midst of its transaction
             confirming = pool.submit(aside, lambda: shop.work(queues=("orders",)))
             waiting_for_a_lock(1)
-            telling = pool.submit(aside, lambda: shop.bank_says(captured, **TAKEN_BACK))
+            telling = pool.submit(aside, lambda: takes_back(shop, captured))
             waiting_for_a_lock(2)
         confirming.result()
         telling.result()
@@ -144,7 +165,7 @@ def test_a_reversal_that_loses_against_the_confirmation_takes_the_order_back(sho
 
     order = shop.now(captured)
     assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "payment_reversed", "REVERSED")
-    assert (shop.money(captured), refunds_asked_for(), shop.levels("laptop")) == (SOLD, 0, (1, 0))
+    assert (shop.money(captured), refunds_asked_for(), shop.levels("laptop")) == (GONE, 0, (1, 0))
     assert found() == []
 
 
@@ -161,7 +182,7 @@ def test_a_reversal_while_the_capture_is_in_flight(shop):
         taken.write()
     (flight,) = taken.flights
     reply = flight.send()
-    shop.bank_says(order, **TAKEN_BACK)
+    takes_back(shop, order)
     with transaction.atomic():
         runs, now = rows.hold([flight.run.ticket.id], [flight.run.fence])
         landed = Pass(now=now, queues=frozenset(QUEUES))
@@ -171,13 +192,13 @@ def test_a_reversal_while_the_capture_is_in_flight(shop):
 
     order = shop.now(order)
     assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "payment_reversed", "REVERSED")
-    assert (shop.money(order), refunds_asked_for(), shop.levels("laptop"), found()) == (SOLD, 0, (1, 0), [])
+    assert (shop.money(order), refunds_asked_for(), shop.levels("laptop"), found()) == (GONE, 0, (1, 0), [])
 
 
 @pytest.mark.parametrize("bank_first", [True, False])
 def test_a_cancel_and_a_reversal_by_the_bank_at_once(shop, sold, bank_first):
     """Whoever comes first names the reason; there is one reversal, and nothing is refunded on top."""
-    moves = [lambda: shop.bank_says(sold, **TAKEN_BACK), lambda: cancel(sold)]
+    moves = [lambda: takes_back(shop, sold), lambda: cancel(sold)]
     for move in moves if bank_first else reversed(moves):
         move()
     shop.work()
@@ -185,7 +206,7 @@ def test_a_cancel_and_a_reversal_by_the_bank_at_once(shop, sold, bank_first):
     order = shop.now(sold)
     end = ("FAILED", "payment_reversed") if bank_first else ("CANCELLED", "cancelled_by_buyer")
     assert (order.status, order.failure_code, order.refund_status) == (*end, "REVERSED")
-    assert (shop.money(sold), refunds_asked_for(), shop.levels("laptop"), found()) == (SOLD, 0, (1, 0), [])
+    assert (shop.money(sold), refunds_asked_for(), shop.levels("laptop"), found()) == (GONE, 0, (1, 0), [])
 
 
 def test_a_refund_that_the_bank_was_faster_with_is_no_riddle_once_its_notice_is_here(shop, sold):
@@ -218,7 +239,7 @@ def test_money_given_back_at_the_banks_counter_for_an_order_that_stands_is_a_cas
 
 @pytest.mark.core
 def test_a_dispute_stops_an_order_and_the_bank_decides_about_the_money(shop, sold):
-    shop.bank_says(sold, **COMPLAINED)
+    complains(shop, sold)
     shop.work()
 
     order = shop.now(sold)
@@ -226,7 +247,7 @@ def test_a_dispute_stops_an_order_and_the_bank_decides_about_the_money(shop, sol
     assert "decides about the money" in order.failure_message
     assert (shop.money(sold), refunds_asked_for(), shop.levels("laptop"), found()) == (SOLD, 0, (1, 0), [])
 
-    shop.bank_says(sold, **LOST)
+    decides(shop, sold, "LOST")
 
     order = shop.now(sold)
     assert (order.status, order.refund_status) == ("FAILED", "REVERSED")
@@ -236,7 +257,7 @@ def test_a_dispute_stops_an_order_and_the_bank_decides_about_the_money(shop, sol
 
 
 def test_a_dispute_between_capture_and_confirmation(shop, captured):
-    shop.bank_says(captured, **COMPLAINED)
+    complains(shop, captured)
     shop.work()
 
     order = shop.now(captured)
@@ -246,9 +267,9 @@ def test_a_dispute_between_capture_and_confirmation(shop, captured):
 
 def test_a_dispute_that_is_won_after_the_order_was_stopped_is_a_case(shop, sold):
     """The money stays here, and there is no order for it: only a person can say whose it is."""
-    shop.bank_says(sold, **COMPLAINED)
+    complains(shop, sold)
     shop.work()
-    shop.bank_says(sold, dispute=Dispute.WON)
+    decides(shop, sold, "WON")
     shop.work()
 
     assert case(sold).status == "NEEDS_ATTENTION"
@@ -257,10 +278,10 @@ def test_a_dispute_that_is_won_after_the_order_was_stopped_is_a_case(shop, sold)
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("news", [TAKEN_BACK, COMPLAINED, LOST])
+@pytest.mark.parametrize("news", [takes_back, complains, loses])
 def test_after_shipping_the_status_stays_and_a_case_is_opened(shop, sold, news):
     ship(sold)
-    shop.bank_says(sold, **news)
+    news(shop, sold)
     shop.work()
 
     order = shop.now(sold)
@@ -279,8 +300,8 @@ def test_after_shipping_the_status_stays_and_a_case_is_opened(shop, sold, news):
 
 def test_one_case_for_an_order_however_much_is_told(shop, sold):
     ship(sold)
-    shop.bank_says(sold, **COMPLAINED)
-    shop.bank_says(sold, **LOST)
+    complains(shop, sold)
+    decides(shop, sold, "LOST")
     shop.work()
 
     assert case(sold).status == "NEEDS_ATTENTION"
