@@ -66,10 +66,10 @@ def write_attempts(operation: Operation, due: Sequence[Asked], *, now: datetime)
                     SELECT max(a.number) FROM payments_attempt a WHERE a.idempotency_key = d.key AND a.outcome <> ''
                 ), 0)), '', '', '', '', %s
             FROM unnest(%b::uuid[], %b::text[], %b::int[]) AS d (payment_id, key, number)
-            WHERE NOT EXISTS (
-                SELECT 1 FROM payments_attempt a
-                WHERE a.idempotency_key = d.key AND (a.payment_id <> d.payment_id OR a.operation <> %s)
-            )
+            WHERE (
+                SELECT true FROM payments_attempt a
+                WHERE a.idempotency_key = d.key AND (a.payment_id <> d.payment_id OR a.operation <> %s) LIMIT 1
+            ) IS NULL
             ON CONFLICT (idempotency_key, number) DO UPDATE SET started_at = t.started_at
             RETURNING idempotency_key, id, number
             """,

@@ -40,7 +40,8 @@ def _locked(column: str, ids: Iterable[UUID]) -> list[PaymentView]:
 
 
 # A payment comes into the world with the key by which its authorization is asked for, and with that call's attempt. But
-# not where there is more to think about: the order has a payment already, or the key has been used.
+# not where there is more to think about: the order has a payment already, or the key has been used. (Not by NOT EXISTS,
+# which may be planned as a join that reads a whole index, while the table is small, and then be kept.)
 _OPEN_AND_ASK: Final = """
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::smallint[], %b::text[], %b::bigint[], %b::text[], %b::text[],
@@ -51,8 +52,8 @@ WITH given AS MATERIALIZED (
         updated_at)
     SELECT id, reference_id, sequence, %s, method, amount_minor, currency, 'PENDING', key, '', '', '', 0, 0, %s, %s
     FROM given
-    WHERE NOT EXISTS (SELECT FROM payments_payment AS p WHERE p.reference_id = given.reference_id)
-        AND NOT EXISTS (SELECT FROM payments_attempt AS a WHERE a.idempotency_key = given.key)
+    WHERE (SELECT true FROM payments_payment AS p WHERE p.reference_id = given.reference_id LIMIT 1) IS NULL
+        AND (SELECT true FROM payments_attempt AS a WHERE a.idempotency_key = given.key LIMIT 1) IS NULL
     ON CONFLICT (reference_id, sequence) DO NOTHING
     RETURNING id, authorization_key
 )
