@@ -57,6 +57,7 @@ def _disputed(order: Order, observed: Observed, now: datetime) -> bool:
         why = f"The buyer has asked the bank to take {_amount(observed)} back."
         return _taken_back(order, observed, "payment_disputed", why, now)
     why = f"The bank has decided for the shop: {_amount(observed)} stays here."
+    order = Order.objects.select_for_update().get(pk=order.id)  # a saga that ends it now looks at the books before
     if order.status in (Status.FAILED, Status.CANCELLED):
         return _case(order, f"{why} But the order is {order.status}: the money is the buyer's.", now)
     note(order.id, order.status, why, who=BANK, now=now)

@@ -7,15 +7,22 @@ from marketplace.sagas.outcomes import Done, Outcome, Parked
 from marketplace.sagas.ticket import Cause, Ticket
 from orders import wording
 from orders.desk import OpenOrder
+from orders.models import Order
 from orders.sagas.money import SETTLED, settled_by
 from payments.selectors import payments_of
 
 
 def close_order(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """End each order as FAILED or CANCELLED, in the transaction that ends its saga."""
-    for ticket in tickets:
-        _close(ticket.subject, ticket.cause or Cause("failed", "unknown"))
-    return [Done() for _ in tickets]
+    _look_again([ticket for ticket in tickets if ticket.subject.order.refund_status in ("DISPUTED", "PENDING")])
+    return [_undone(ticket) for ticket in tickets]
+
+
+def _undone(ticket: Ticket) -> Outcome:
+    if ticket.subject.order.refund_status == "PENDING":
+        return Parked("By our books the buyer's money is still here: it has to be given back by hand.")
+    _close(ticket.subject, ticket.cause or Cause("failed", "unknown"))
+    return Done()
 
 
 def close_reversed(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
@@ -23,12 +30,26 @@ def close_reversed(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outc
 
     A refund that a person has declared as done by hand is believed when the bank has told us of it, and not before.
     """
-    unsure = [ticket.subject_id for ticket in tickets if ticket.subject.order.refund_status not in SETTLED]
-    payments = payments_of(unsure) if unsure else {}
-    for ticket in tickets:
-        if ticket.subject_id in payments:
-            ticket.subject.order.refund_status = settled_by(payments[ticket.subject_id]) or "PENDING"
+    settled = SETTLED.keys() - {"DISPUTED"}
+    _look_again([ticket for ticket in tickets if ticket.subject.order.refund_status not in settled])
     return [_reversed(ticket) for ticket in tickets]
+
+
+def _look_again(tickets: Sequence[Ticket]) -> None:
+    """Take from the books what became of these orders' money: of a dispute, the bank may have decided since.
+
+    The orders are locked first, as by whoever hears of it: either it is seen here, or the order is found ended there.
+    """
+    ids = [ticket.subject_id for ticket in tickets]
+    if not ids:
+        return
+    list(Order.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
+    payments = payments_of(ids)
+    for ticket in tickets:
+        payment = payments.get(ticket.subject_id)
+        if payment is not None:
+            left = "PENDING" if payment.captured_minor else ""
+            ticket.subject.order.refund_status = settled_by(payment) or left
 
 
 def _reversed(ticket: Ticket) -> Outcome:

@@ -277,6 +277,54 @@ def test_a_dispute_that_is_won_after_the_order_was_stopped_is_a_case(shop, sold)
     assert found() == []
 
 
+def given_back_by_hand(shop, order):
+    """Somebody gives the money back at the bank's counter, it is heard of, and a person lets the saga go on."""
+    key = authorization_key(order.saga_id)
+    shop.gateway.gateway().refund(key=f"{order.id}:by-hand", authorization_key=key, amount_minor=None)
+    shop.bank_says(order)
+    [parked] = SagaInstance.objects.filter(subject_id=order.id, status="NEEDS_ATTENTION")
+    attention.retry(parked.id, actor="ada", reason="I gave it back.", now=database_now())
+    shop.work()
+
+
+def test_a_dispute_that_is_won_while_the_order_is_being_taken_back(shop, sold):
+    """The reversal has left the money to the bank already: the order must not be closed with it in the till."""
+    complains(shop, sold)
+    shop.work(queues=("payments",))
+    assert (shop.now(sold).status, shop.now(sold).refund_status) == ("CONFIRMED", "DISPUTED")
+    decides(shop, sold, "WON")
+    shop.work()
+
+    assert (shop.now(sold).status, reversal(sold).status, found()) == ("CONFIRMED", "NEEDS_ATTENTION", [])
+    assert "the money was not given back" in reversal(sold).attention
+
+    given_back_by_hand(shop, sold)
+    assert (shop.now(sold).status, shop.now(sold).refund_status, found()) == ("FAILED", "REFUNDED", [])
+    assert shop.levels("laptop") == (1, 0)
+
+
+def test_a_dispute_that_is_lost_while_the_order_is_being_taken_back(shop, sold):
+    complains(shop, sold)
+    shop.work(queues=("payments",))
+    decides(shop, sold, "LOST")
+    shop.work()
+
+    assert (shop.now(sold).status, shop.now(sold).refund_status, found()) == ("FAILED", "REVERSED", [])
+
+
+def test_a_dispute_that_is_won_while_the_order_is_being_undone(shop, captured):
+    complains(shop, captured)
+    shop.work(queues=("orders",))
+    shop.work(queues=("payments",))
+    assert shop.now(captured).refund_status == "DISPUTED"
+    decides(shop, captured, "WON")
+    shop.work()
+
+    assert (shop.now(captured).status, shop.saga_status(captured), found()) == ("PAID", "NEEDS_ATTENTION", [])
+    given_back_by_hand(shop, captured)
+    assert (shop.now(captured).status, shop.now(captured).refund_status, found()) == ("FAILED", "REFUNDED", [])
+
+
 @pytest.mark.core
 @pytest.mark.parametrize("news", [takes_back, complains, loses])
 def test_after_shipping_the_status_stays_and_a_case_is_opened(shop, sold, news):
