@@ -158,7 +158,7 @@ def _status(intent: Any, latest: Any, *, failed: bool) -> ChargeStatus | None:
     return ChargeStatus.VOIDED if intent.status == "canceled" else None
 
 
-_TURNED_AWAY: Final = (stripe.AuthenticationError, stripe.PermissionError, stripe.RateLimitError)
+_TURNED_AWAY: Final = (stripe.PermissionError, stripe.RateLimitError)
 _REFUSED_INPUT: Final = {
     "resource_missing": "authorization_not_found",
     "amount_too_large": "amount_too_large",
@@ -173,6 +173,8 @@ def unknown(error: stripe.StripeError) -> Reply:
     if isinstance(error, stripe.IdempotencyError):
         message = "Stripe has another request under this key."
         return Reply(Outcome.UNKNOWN, code="idempotency_key_reused", message=message)
+    if isinstance(error, stripe.AuthenticationError):  # every call of ours is turned away, until our key is seen to
+        return Reply(Outcome.UNKNOWN, code="unauthorized", message=_sentence(error), nothing_happened=True)
     code = str(error.code or getattr(error.error, "code", None) or type(error).__name__)
     turned_away = isinstance(error, _TURNED_AWAY)
     return Reply(Outcome.UNKNOWN, code=code, message=_sentence(error), nothing_happened=turned_away)

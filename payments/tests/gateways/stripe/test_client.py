@@ -166,6 +166,7 @@ def test_an_outage_is_no_decline(stripe, buyer, status, nothing_happened):
     stripe.outage = (status, {"error": {"type": "api_error", "message": "Sorry."}})
     for reply in (buyer.authorize(), buyer.void(), buyer.refund(), buyer.capture()):
         assert (reply.outcome, reply.nothing_happened) == (Outcome.UNKNOWN, nothing_happened)
+        assert reply.unavailable is (status == 401)  # our key is not accepted: that turns every call away
     with pytest.raises(GatewayUnavailable):
         _ = buyer.charge
 
