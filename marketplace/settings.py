@@ -307,6 +307,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": PAYMENT_SWEEP_SECONDS,
         "options": {"queue": "payments", "expires": PAYMENT_SWEEP_SECONDS * 2},
     },
+    "reconcile": {
+        "task": "payments.tasks.reconcile",
+        "schedule": 3600.0,
+        "options": {"queue": "payments", "expires": 3600.0},
+    },
     "forget-webhooks": {
         "task": "payments.tasks.forget_webhooks",
         "schedule": 3600.0,

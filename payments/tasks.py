@@ -1,15 +1,20 @@
 """The background work around payments. PostgreSQL says what is due; a task that is lost is missed by nobody."""
 
 import time
+from datetime import timedelta
 from typing import Final
 
+import structlog
 from celery import shared_task
 
 from marketplace.kernel.clock import database_now
-from payments import news, watch
+from payments import news, reconciliation, watch
 from payments.inbox import bell, processing
 
+log = structlog.get_logger(__name__)
+
 SHIFT_SECONDS: Final = 5.0  # after that, others get a turn
+LOOKED_BACK: Final = timedelta(days=3)  # by each comparison; a longer one is `manage.py reconcile --days 30`
 FORGOTTEN_AT_ONCE: Final = 5000  # rows a transaction
 
 
@@ -24,6 +29,15 @@ def take_in_webhooks() -> int:
             bell.ring()
             break
     return count
+
+
+@shared_task(name="payments.tasks.reconcile", ignore_result=True)
+def reconcile() -> int:
+    """Compare the last days with the gateway's own list; by Celery beat, every hour. Return how many cases are open."""
+    found = reconciliation.reconcile(since=database_now() - LOOKED_BACK)
+    if found.open:
+        log.error("reconciliation_cases_open", gateway=found.gateway, open=found.open, opened=found.opened)
+    return found.open
 
 
 @shared_task(name="payments.tasks.forget_webhooks", ignore_result=True)

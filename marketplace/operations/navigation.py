@@ -20,6 +20,12 @@ _GROUPS = (
         "Money",
         (
             ("Payments", "payments", "payments_payment_changelist", "payments.view_payment"),
+            (
+                "Reconciliation",
+                "balance",
+                "payments_reconciliationcase_changelist",
+                "payments.view_reconciliationcase",
+            ),
             ("Webhooks", "webhook", "payments_webhookevent_changelist", "payments.view_webhookevent"),
         ),
     ),

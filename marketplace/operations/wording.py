@@ -71,6 +71,12 @@ COLOUR_OF_WEBHOOK: Final[Mapping[str, str]] = {
     "DONE": "success",
     "FAILED": "danger",
 }
+COLOUR_OF_CASE: Final[Mapping[str, str]] = {
+    "OPEN": "danger",
+    "SETTLED": "success",
+    "BY_HAND": "success",
+    "GONE": "info",
+}
 COLOUR_OF_HOLD: Final[Mapping[str, str]] = {
     "HELD": "info",
     "COMMITTED": "success",

@@ -8,6 +8,7 @@ from django.contrib import admin
 
 from marketplace.operations.admin import (
     accounts,
+    cases,
     catalogue,
     idempotency,
     orders,
@@ -21,6 +22,7 @@ from marketplace.operations.admin import (
 
 __all__ = [
     "accounts",
+    "cases",
     "catalogue",
     "idempotency",
     "orders",

@@ -21,6 +21,7 @@ COLOURS: Final = {
     "payment": wording.COLOUR_OF_PAYMENT,
     "news": wording.COLOUR_OF_NEWS,
     "webhook": wording.COLOUR_OF_WEBHOOK,
+    "case": wording.COLOUR_OF_CASE,
     "hold": wording.COLOUR_OF_HOLD,
 }
 

@@ -30,6 +30,8 @@ WITH_PAGES = [model for model in READ_ONLY if model is not IdempotencyRecord]
 KEPT_BY_PEOPLE = {"inventory.Product", "inventory.Category", "accounts.User", "auth.Group"}
 # And this, which can be looked into again (`test_webhooks`).
 REPLAYABLE = {"payments.WebhookEvent"}
+# And this, which can be dealt with, with a reason (`test_cases`).
+SETTLED = {"payments.ReconciliationCase"}
 
 
 def address(model, action, *arguments):
@@ -57,7 +59,7 @@ def rows(model):
 
 def test_nothing_else_is_registered():
     registered = {model._meta.label for model in admin.site._registry}
-    assert registered == {model._meta.label for model in READ_ONLY} | KEPT_BY_PEOPLE | REPLAYABLE
+    assert registered == {model._meta.label for model in READ_ONLY} | KEPT_BY_PEOPLE | REPLAYABLE | SETTLED
 
 
 def test_no_post_gets_through(world, staff):
