@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 
 from payments import observations, services
 from payments.gateways.base import Outcome, Reply
@@ -32,7 +33,9 @@ def pass_on(*, now: datetime, payment_id: UUID | None = None, limit: int = 100) 
     To be called outside of any transaction: giving money back takes calls to the gateway. What can't be done now is
     tried again after growing pauses; what fails for a day is parked for a person.
     """
-    due = Observation.objects.filter(due_at__lte=now)
+    before = Observation.objects.filter(payment=OuterRef("payment"), id__lt=OuterRef("id"), status=NewsStatus.NEW)
+    waiting = Q(status=NewsStatus.NEW) & Exists(before.filter(due_at__gt=now))  # for one that failed a moment ago
+    due = Observation.objects.filter(due_at__lte=now).exclude(waiting)
     if payment_id is not None:
         due = due.filter(payment_id=payment_id)
     ids = list(due.order_by("id").values_list("id", flat=True)[:limit])
@@ -78,8 +81,10 @@ def _undo(observation_id: int, *, now: datetime) -> int:
             _count(row, now=now, error="")  # whoever comes in the meantime finds it not due
         reply = services.send(call)
         with transaction.atomic():
+            row = _take(observation_id, NewsStatus.UNDOING, wait=True)  # before the payment, as whoever begins does
             services.record([(call, reply)], now=now)
-            _given_back(observation_id, operation, reply, now=now)
+            if row is not None:
+                _given_back(row, operation, reply, now=now)
         return 1
 
     return _try(observation_id, work, now=now, atomic=False)
@@ -94,10 +99,7 @@ def _way_back(payment: Payment, key: str) -> tuple[Operation, str]:
     return Operation.REFUND, f"{key}:refund"
 
 
-def _given_back(observation_id: int, operation: Operation, reply: Reply, *, now: datetime) -> None:
-    row = _take(observation_id, NewsStatus.UNDOING, wait=True)
-    if row is None:
-        return
+def _given_back(row: Observation, operation: Operation, reply: Reply, *, now: datetime) -> None:
     if reply.outcome is not Outcome.DONE:
         Observation.objects.filter(pk=row.id).update(last_error=f"{operation}: {reply.message or reply.code}")
         return

@@ -20,7 +20,7 @@ from marketplace.kernel.clock import database_now
 from marketplace.kernel.money import format_minor
 from payments import gateways, news, observations, services
 from payments.errors import CaseClosed, CaseNotSettled, NeedsAPerson, NoSuchCase
-from payments.gateways.base import ChargeStatus, Outcome
+from payments.gateways.base import Charge, ChargeStatus, Outcome
 from payments.models import Attempt, Payment, ReconciliationCase
 from payments.selectors import Discrepancy, ledger_discrepancies
 from payments.states import AttemptOutcome, CaseKind, CaseStatus, Operation
@@ -230,9 +230,18 @@ def _take_in(case: ReconciliationCase) -> str:
     with transaction.atomic():
         observed = services.observe(sighting, event_id=f"case:{case.id}", occurred_at=now, now=now)
     news.pass_on(now=now, payment_id=case.payment_id)
+    if _still_differ(case, sighting.charge, now=now):
+        raise NeedsAPerson
     if observed is None:
         return "The gateway was asked again: both sides agree."
     return f"Our books now say what the gateway does: {observed.payment.status}."
+
+
+def _still_differ(case: ReconciliationCase, charge: Charge | None, *, now: datetime) -> bool:
+    """Whether our books have on record what the gateway knows nothing of: that is not taken back by asking."""
+    charges = [] if charge is None else [charge]
+    ours = ledger_discrepancies(charges, since=now, gateway=case.gateway)
+    return charge is None or any(one.key == case.key and not one.unsettled for one in ours)
 
 
 def _forbid(case: ReconciliationCase, *, now: datetime) -> str:

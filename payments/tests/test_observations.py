@@ -255,6 +255,16 @@ class TestPassingOn:
         news.pass_on(now=LATER + timedelta(minutes=1))
         assert [one.event_id for one in heard] == ["evt_1", "evt_1", "evt_2"]
 
+    def test_news_that_wait_for_an_earlier_one_are_in_nobodys_way(self, heard):
+        stuck, other = asked(**PENDING), asked(**{**PENDING, "reference": "ch_2"})
+        observations.listen(lambda observed: 1 / 0 if observed.reference_id == stuck else None)
+        see(stuck, "AUTHORIZED")
+        assert news.pass_on(now=LATER) == 0  # it fails, and is due again in some seconds
+        see(stuck, "CAPTURED", event="evt_2", captured_minor=1299)
+        see(other, "AUTHORIZED", reference="ch_2")
+        assert news.pass_on(now=LATER, limit=1) == 1
+        assert heard[-1].reference_id == other
+
     def test_a_listener_is_registered_once(self, heard):
         observations.listen(heard.append)
         see(asked(**PENDING), "AUTHORIZED")

@@ -7,13 +7,14 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 
-from payments import selectors, services
-from payments.models import Attempt, Payment, Refund
+from payments import news, observations, rows, selectors, services
+from payments.models import Attempt, Observation, Payment, Refund
 from payments.services import NewPayment
 from payments.tests.cashier import (
     GIVEN_BACK,
     HELD,
     LATER,
+    LET_GO,
     NOW,
     TAKEN,
     attempts,
@@ -26,6 +27,7 @@ from payments.tests.cashier import (
     refunds,
     status,
 )
+from payments.tests.test_observations import see
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.core]
 
@@ -211,3 +213,34 @@ def test_capture_against_undoing_ends_without_money_held(sandbox_gateway, attemp
     assert status(order) in {("VOIDED", 0, 0), ("REFUNDED", 1299, 1299)}
     assert selectors.ledger_discrepancies(sandbox_gateway.charges()) == []
     assert Refund.objects.count() == 1
+
+
+def test_late_money_is_given_back_by_two_without_a_deadlock(monkeypatch):
+    """The news is locked before the payment: by who begins to give it back, and by who records that it was."""
+    monkeypatch.setattr(observations, "_listeners", [])
+    order = open_payment()
+    begin("AUTHORIZE", order)
+    hear("VOID", order, LET_GO)
+    late = see(order, "AUTHORIZED")
+    has_begun = threading.Event()
+
+    def begins_too():
+        with transaction.atomic():
+            Observation.objects.select_for_update().get()
+            has_begun.set()
+            somebody_waits_for_us()
+            rows.lock([late.payment_id])
+
+    with ThreadPoolExecutor(1) as pool:
+        others = []
+
+        def send(_):
+            others.append(pool.submit(at_once, begins_too))
+            assert has_begun.wait(10)
+            return LET_GO
+
+        monkeypatch.setattr(services, "send", send)
+        news.pass_on(now=LATER)
+        assert others[0].result() == [None]
+    assert status(order) == ("VOIDED", 0, 0)
+    assert Observation.objects.earliest("id").status == "UNDONE"

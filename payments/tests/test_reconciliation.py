@@ -149,6 +149,20 @@ class TestWhatTheBankHasDoneOtherwise:
         assert seen == [("REFUNDED", 1299, 1299)]
 
 
+class TestARefundThatTheBankHasNotMade:
+    """Our books are ahead of the bank's, for example because a refund failed days after it was accepted."""
+
+    def test_is_not_settled_by_asking_again(self, reconcile, bank):
+        order = paid()
+        cashier.hear("REFUND", order, cashier.GIVEN_BACK)
+        assert reconcile().opened == 1
+        assert the_case().kind == "wrong_status"
+        with pytest.raises(NeedsAPerson):
+            reconciliation.settle(the_case().id, actor="ada", reason="should be all right")
+        assert the_case().actor == ""
+        assert status(order) == ("REFUNDED", 1299, 1299)
+
+
 class TestMoneyThatTheBankDoesNotKnow:
     @pytest.fixture
     def order(self, bank):

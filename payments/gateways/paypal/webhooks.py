@@ -7,6 +7,7 @@ PayPal, "Integrate webhooks", section "Verify the signature yourself".)
 import base64
 import binascii
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -28,7 +29,8 @@ from payments.gateways.paypal import reading
 TOLERANCE: Final = timedelta(minutes=5)
 
 _ALGORITHM: Final = "SHA256withRSA"
-_PAYPALS: Final = ".paypal.com"
+_HOST: Final = re.compile(r"([a-z0-9]+(-[a-z0-9]+)*\.)+paypal\.com")  # no name that two readers may read in two ways
+_VISIBLE: Final = re.compile(r"[!-~]{1,1000}")
 _LONGEST_CERTIFICATE: Final = 64 * 1024  # bytes
 
 
@@ -68,7 +70,13 @@ def _is_paypals(address: str, base: str) -> bool:
     if (asked.scheme, asked.hostname, asked_port) == (api.scheme, api.hostname, api.port):
         return True
     host = asked.hostname or ""
-    return asked.scheme == "https" and host.endswith(_PAYPALS) and asked_port in {None, 443} and not asked.username
+    return (
+        asked.scheme == "https"
+        and _HOST.fullmatch(host) is not None
+        and asked_port in {None, 443}
+        and asked.username is None
+        and _VISIBLE.fullmatch(address) is not None
+    )
 
 
 @lru_cache(maxsize=8)

@@ -47,6 +47,13 @@ def test_is_written_down_once_however_often_it_comes():
     assert event.given_up_at - event.received_at == timedelta(hours=24)
 
 
+def test_what_only_the_buyers_browser_needs_is_not_kept():
+    _, body = signed_webhook("key")
+    body = body.replace(b'"data"', b'"client_secret" : "pi_1_secret_2", "data"', 1)
+    assert post(sign(body.decode(), event_id="evt_1", at=datetime.now(UTC)), body).status_code == 202
+    assert '"client_secret" : "(not kept)", "data"' in WebhookEvent.objects.get().payload
+
+
 def test_the_same_event_signed_anew_is_the_same_event():
     for age in (timedelta(), timedelta(seconds=100)):
         assert post(*signed_webhook("key", event_id="evt_7", age=age)).status_code == 202

@@ -145,6 +145,17 @@ def test_a_certificate_from_elsewhere_is_not_even_fetched(gateway, paypal, shopp
         gateway.verify(body=body, headers={**headers, "PAYPAL-CERT-URL": address})
 
 
+@pytest.mark.parametrize(
+    "address", ["https://evil.example\\.paypal.com/", "https://a b.paypal.com/", "https://xn--.paypal.com/"]
+)
+def test_an_address_that_nobody_can_read_is_not_paypals(gateway, paypal, shopper, address):
+    gateway._webhook_id = "WH-1"
+    shopper.authorize()
+    headers, body = paypal.webhook(shopper.reference, webhook_id="WH-1", kind="CHECKOUT.ORDER.APPROVED")
+    with pytest.raises(NotGenuine):
+        gateway.verify(body=body, headers={**headers, "PAYPAL-CERT-URL": address})
+
+
 def test_a_webhook_for_another_shop_is_not_ours(gateway, paypal, shopper):
     gateway._webhook_id = "WH-1"
     shopper.authorize()
