@@ -124,7 +124,7 @@ class _Simple:
             self.probe = probe
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
-        return [Ready(ticket) for ticket in tickets]
+        return [Ready(ticket.snapshot()) for ticket in tickets]  # a call that is given up may still be under way
 
     def send(self, request: Any) -> Any:
         return self._call(request)

@@ -148,6 +148,10 @@ class Pass(Course):
         if stops.may_stop(run):
             self._stop(run)
             return
+        if run.position == CLOSING and not self._queues:  # that, too, is left to a transaction of its own
+            run.current_step, run.due_at = "", self.now
+            self.bells.add(run.queue)
+            return
         if run.position != CLOSING:
             node = saga.steps[run.position]
             run.current_step = node.name

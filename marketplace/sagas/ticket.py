@@ -1,8 +1,9 @@
 """What a handler is given of a saga."""
 
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 
@@ -56,6 +57,12 @@ class Ticket:
         self.undoing = False
         self.subject: Any = None
         self.signal: dict[str, Any] | None = None
+
+    def snapshot(self) -> Self:
+        """The ticket as it is now, for whoever may go by it when its saga has gone on. Shares the subject."""
+        as_now = copy(self)
+        as_now.context = dict(self.context)
+        return as_now
 
     @property
     def key(self) -> str:

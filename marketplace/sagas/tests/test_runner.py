@@ -13,10 +13,10 @@ from django.db import OperationalError, connection, transaction
 
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.ids import new_id
-from marketplace.sagas import rows, runner
-from marketplace.sagas.definition import Call, RetryPolicy, Saga, Step
+from marketplace.sagas import attention, rows, runner
+from marketplace.sagas.definition import Call, RetryPolicy, Saga, Step, remote
 from marketplace.sagas.models import SagaHistory, SagaInstance, Status
-from marketplace.sagas.outcomes import Done, Refused, Unknown
+from marketplace.sagas.outcomes import Done, Outcome, Refused, Unknown, each
 from marketplace.sagas.runner import NOT_MADE, Airborne
 from marketplace.sagas.stepping import Pass
 from marketplace.sagas.tests.driving import (
@@ -37,7 +37,8 @@ from marketplace.sagas.tests.driving import (
     waiting_for_locks,
     worker,
 )
-from marketplace.sagas.tests.trip import Agency, Gate, Provider, SplitTrip, world
+from marketplace.sagas.tests.trip import Agency, Gate, Provider, SplitTrip, close, world
+from marketplace.sagas.ticket import Ticket
 
 pytestmark = committing
 
@@ -52,6 +53,33 @@ class Impatient(Saga):
     name, version = "impatient", 1
     workspace = Agency
     steps = (Call("ask", do=Provider("ask"), timeout=0.2, retry=RetryPolicy(attempts=1, spent="park")),)
+
+
+def dial(ticket: Ticket) -> Outcome:
+    planned: Outcome | None = world.act("dial", ticket)
+    return planned or Done()
+
+
+def hang_up(ticket: Ticket) -> Outcome:
+    world.act("hang up", ticket)
+    return Done()
+
+
+class Slowly(Saga):
+    """Calls by a function of the ticket, and gives up soon."""
+
+    name, version = "slowly", 1
+    workspace = Agency
+    steps = (
+        Call(
+            "dial",
+            do=remote(dial),
+            undo=remote(hang_up),
+            timeout=0.2,
+            retry=RetryPolicy(attempts=1),
+        ),
+    )
+    closing = staticmethod(each(close))
 
 
 def raise_for(*bad: UUID, error: BaseException | None = None) -> Callable[[Any], Any]:
@@ -197,6 +225,20 @@ def test_an_error_with_a_text_that_no_column_takes_still_parks() -> None:
     assert saga(good).status == Status.COMPLETED
     assert saga(bad).status == Status.NEEDS_ATTENTION
     assert saga(bad).attention == "ValueError: a NUL \\x00 and half a pair \\ud83d"
+
+
+def test_what_the_last_undo_has_answered_is_kept_whatever_the_closing_raises() -> None:
+    one = begin_one(Slowly)
+    world.plan["dial"] = Unknown("The line went dead.")
+    world.plan["closing"] = raise_for(one)
+    drive()
+    assert history(one) == ["dial UNKNOWN", "undo dial DONE", "undo  PARKED"]
+    assert (saga(one).status, saga(one).undone, saga(one).current_step) == (Status.NEEDS_ATTENTION, 1, "")
+
+    del world.plan["closing"]
+    attention.retry(one, actor="anna", reason="repaired", now=database_now())
+    drive()
+    assert (saga(one).status, world.times("hang up")) == (Status.COMPENSATED, 1)
 
 
 def test_an_answer_that_cannot_be_written_parks_that_saga_only() -> None:
@@ -519,6 +561,26 @@ def test_a_call_that_does_not_answer_in_time_is_an_unknown_and_its_late_answer_i
     gate.open()
     assert history(one) == ["ask UNKNOWN"]
     assert saga(one).context == {}
+
+
+def test_a_call_that_is_given_up_still_goes_by_the_ticket_it_was_made_with(beside: Beside) -> None:
+    """It may yet reach the other side: then under the key of its own step, and not under that of where its saga is."""
+    one = begin_one(Slowly)
+    gate = Gate()
+    keys = []
+
+    def slow(ticket: Any) -> None:
+        gate(ticket)
+        keys.append((ticket.key, ticket.attempt, ticket.undoing))
+
+    world.plan["dial"] = slow
+    try:
+        beside(drive).result(timeout=30)
+        assert (history(one), saga(one).status) == (["dial UNKNOWN", "undo dial DONE"], Status.COMPENSATED)
+    finally:
+        gate.open()
+    until_true(lambda: keys)
+    assert keys == [(f"{one}:dial", 1, False)]
 
 
 def test_calls_that_hang_do_not_keep_others_from_being_made(settings: Any, beside: Beside) -> None:
