@@ -17,6 +17,7 @@ from orders import events
 from orders.cases import open_case
 from orders.models import Order, Status
 from orders.sagas.accept_late_payment import AcceptLatePayment
+from orders.sagas.money import settled_by
 from orders.timeline import note
 from payments.selectors import payments_of
 
@@ -34,6 +35,8 @@ def answer(late: LateSignal) -> None:
     payment = payments_of([order.id]).get(order.id)
     if payment is None or payment.status not in HELD_OR_KEPT or order.status not in (Status.FAILED, Status.CANCELLED):
         return
+    if order.refund_status and order.refund_status == settled_by(payment):
+        return  # it was here in time: whoever ended the order knew of it, and left it to the bank
     now = database_now()
     amount = f"{format_minor(payment.amount_minor, payment.currency)} {payment.currency}"
     if order.revival_id is not None:

@@ -10,6 +10,7 @@ from marketplace.operations.auditor import audit
 from marketplace.outbox.models import OutboxEvent
 from marketplace.sagas import attention, rows
 from marketplace.sagas.models import SagaInstance, SagaSignal
+from marketplace.sagas.services import signal
 from marketplace.sagas.stepping import Pass
 from orders import services
 from orders.errors import AlreadyShipped, NotConfirmed
@@ -263,6 +264,18 @@ def test_a_dispute_between_capture_and_confirmation(shop, captured):
     order = shop.now(captured)
     assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "payment_disputed", "DISPUTED")
     assert (shop.money(captured), refunds_asked_for(), shop.levels("laptop"), found()) == (SOLD, 0, (1, 0), [])
+
+
+def test_a_dispute_before_confirmation_makes_no_late_money_of_what_was_paid_in_time(shop, captured):
+    """The bank's yes came by webhook, too, and nobody had to wait for it: it is answered when all is over."""
+    signal(captured.saga_id, "payment_outcome", signal_id="evt_yes", payload={"kind": "authorized"})
+    complains(shop, captured)
+    shop.work()
+
+    order = shop.now(captured)
+    assert (order.status, order.refund_status, found()) == ("FAILED", "DISPUTED", [])
+    assert not SagaInstance.objects.filter(subject_id=captured.id, name="accept_late_payment").exists()
+    assert not [note for note in shop.notes(captured) if "after the order had ended" in note]
 
 
 def test_a_dispute_that_is_won_after_the_order_was_stopped_is_a_case(shop, sold):
