@@ -143,7 +143,7 @@ def _unanswered(payment: Payment, attempt: Attempt) -> _Found:
         CaseKind.UNKNOWN_OUTCOME,
         payment.authorization_key,
         payment.reference_id,
-        ours=f"{payment.status} {payment.amount_minor} {payment.currency}",
+        ours=f"{payment.status} {format_minor(payment.amount_minor, payment.currency)} {payment.currency}",
         theirs=f"no answer to {attempt.operation} since {attempt.started_at:%Y-%m-%d %H:%M} UTC",
         attempt_id=attempt.id,
     )

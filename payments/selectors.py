@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
+from marketplace.kernel.money import format_minor
 from payments import gateways
 from payments.gateways.base import Charge, ChargeStatus
 from payments.models import Attempt, Payment, Refund
@@ -216,9 +217,12 @@ def _theirs(charge: Charge) -> str:
 
 
 def _told(status: str, book: _Booked | Charge) -> str:
-    """One line about a payment, in minor units, for the person who reads the difference."""
-    told = (
-        f"{status} {book.amount_minor} {book.currency}, captured {book.captured_minor}, refunded {book.refunded_minor}"
-    )
-    reversed_too = f", reversed {book.reversed_minor}" if book.reversed_minor else ""
-    return f"{told}{reversed_too}{f', dispute {book.dispute}' if book.dispute else ''}"
+    """One line about a payment, for the person who reads the difference."""
+
+    def money(minor: int) -> str:
+        return format_minor(minor, book.currency)
+
+    told = f"{status} {money(book.amount_minor)} {book.currency}"
+    moved = {"captured": book.captured_minor, "refunded": book.refunded_minor, "reversed": book.reversed_minor}
+    parts = [told, *(f"{word} {money(minor)}" for word, minor in moved.items() if minor or word != "reversed")]
+    return ", ".join([*parts, *([f"dispute {book.dispute}"] if book.dispute else [])])

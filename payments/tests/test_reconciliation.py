@@ -94,7 +94,7 @@ class TestAChargeOfNobody:
         assert (first.opened, second.opened, second.open) == (1, 0, 1)
         case = the_case()
         assert (case.kind, case.key, case.payment_id, case.ours) == ("orphan_charge", key, None, "")
-        assert "AUTHORIZED 700 EUR" in case.theirs
+        assert "AUTHORIZED 7.00 EUR" in case.theirs
 
     def test_held_money_is_let_go_by_the_button(self, reconcile, bank, key):
         reconcile()

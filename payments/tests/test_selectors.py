@@ -88,7 +88,7 @@ class TestLedgerDiscrepancies:
         assert (found.kind, found.key, found.reference_id, found.unsettled) == (
             "orphan_charge", stranger.key, None, False,
         )  # fmt: skip
-        assert (found.ours, found.theirs) == ("", "AUTHORIZED 1299 EUR, captured 0, refunded 0")
+        assert (found.ours, found.theirs) == ("", "AUTHORIZED 12.99 EUR, captured 0.00, refunded 0.00")
 
     @pytest.mark.parametrize("captured", [False, True])
     def test_money_that_the_gateway_knows_nothing_of(self, captured):

@@ -49,7 +49,7 @@ def test_the_list_and_the_page_say_what_both_sides_believe(case, staff):
     listed = staff.get(reverse(LIST)).content.decode()
     told = read(staff, case)
     for html in (listed, told):
-        assert "AUTHORIZED 700 EUR" in html
+        assert "AUTHORIZED 7.00 EUR" in html
         assert "charge without a payment" in html.lower()
     assert "<b>" not in told
     assert page(case, "settle") in told

@@ -69,7 +69,7 @@ def test_a_charge_that_nobody_asked_for(shop):
     shop.gateway.gateway().authorize(key="by-hand", amount_minor=4200, currency="EUR", method="tok_visa", metadata={})
     assert findings() == {
         "ledger_matches_gateway": [
-            "charge by-hand: found at the gateway AUTHORIZED 4200 EUR, captured 0, refunded 0 (orphan charge); "
+            "charge by-hand: found at the gateway AUTHORIZED 42.00 EUR, captured 0.00, refunded 0.00 (orphan charge); "
             "expected a payment of ours that asked for it."
         ]
     }
@@ -84,7 +84,7 @@ def test_a_charge_that_the_gateway_does_not_know(shop):
     assert findings() == {
         "ledger_matches_gateway": [
             f"order {order.number} ({order.id}): found at the gateway no such charge (missing charge); "
-            "expected what our books say: CAPTURED 129900 EUR, captured 129900, refunded 0."
+            "expected what our books say: CAPTURED 1299.00 EUR, captured 1299.00, refunded 0.00."
         ]
     }
 
@@ -94,9 +94,10 @@ def test_a_refund_made_at_the_gateway_by_hand(shop):
     shop.gateway.gateway().refund(key="by-hand", authorization_key=authorization_key(order.saga_id), amount_minor=900)
     assert findings() == {
         "ledger_matches_gateway": [
-            f"order {order.number} ({order.id}): found at the gateway PARTIALLY_REFUNDED 129900 EUR, captured 129900, "
-            "refunded 900 (wrong status); expected what our books say: CAPTURED 129900 EUR, captured 129900, "
-            "refunded 0."
+            f"order {order.number} ({order.id}): found at the gateway PARTIALLY_REFUNDED 1299.00 EUR, "
+            "captured 1299.00, refunded 9.00 (wrong status); "
+            "expected what our books say: CAPTURED 1299.00 EUR, captured 1299.00, "
+            "refunded 0.00."
         ]
     }
 
@@ -106,8 +107,9 @@ def test_an_amount_that_differs(shop):
     assert sql("UPDATE payments_payment SET amount_minor = amount_minor + 1") == 1
     assert findings() == {
         "ledger_matches_gateway": [
-            f"order {order.number} ({order.id}): found at the gateway CAPTURED 129900 EUR, captured 129900, refunded 0 "
-            "(wrong amount); expected what our books say: CAPTURED 129901 EUR, captured 129900, refunded 0."
+            f"order {order.number} ({order.id}): found at the gateway CAPTURED 1299.00 EUR, captured 1299.00, "
+            "refunded 0.00 (wrong amount); "
+            "expected what our books say: CAPTURED 1299.01 EUR, captured 1299.00, refunded 0.00."
         ]
     }
 
@@ -160,7 +162,7 @@ def test_a_difference_that_goes_on_changing_is_looked_at_until_it_stands_still(s
     found, _ = gateway.differences(pause=meanwhile)
     assert len(pauses) == 2
     assert [one.found for one in found] == [
-        "at the gateway PARTIALLY_REFUNDED 129900 EUR, captured 129900, refunded 2 (wrong status)"
+        "at the gateway PARTIALLY_REFUNDED 1299.00 EUR, captured 1299.00, refunded 0.02 (wrong status)"
     ]
 
 

@@ -284,11 +284,11 @@ def test_a_refund_of_more_than_was_captured(confirmed):
 
 def test_a_difference_with_the_gateway_that_nobody_has_settled(shop):
     sql("INSERT INTO payments_reconciliationcase (gateway, key, kind, ours, theirs, status, first_seen_at,"
-        " last_seen_at, outcome, actor, reason) VALUES ('sandbox', 'k', 'orphan_charge', '', 'AUTHORIZED 700 EUR',"
+        " last_seen_at, outcome, actor, reason) VALUES ('sandbox', 'k', 'orphan_charge', '', 'AUTHORIZED 7.00 EUR',"
         " 'OPEN', now(), now(), '', '', '')")  # fmt: skip
     [(code, [sentence])] = findings().items()
     assert code == "reconciliation_cases_are_settled"
-    assert sentence.endswith("orphan charge, at sandbox AUTHORIZED 700 EUR; expected no open case.")
+    assert sentence.endswith("orphan charge, at sandbox AUTHORIZED 7.00 EUR; expected no open case.")
     assert sentence.startswith("charge k: found case #")
     sql("UPDATE payments_reconciliationcase SET status = 'GONE', closed_at = now()")
     assert findings() == {}
