@@ -6,7 +6,7 @@ closes by itself, and says so.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,7 +22,7 @@ from payments import gateways, news, observations, services
 from payments.errors import CaseClosed, CaseNotSettled, NeedsAPerson, NoSuchCase
 from payments.gateways.base import Charge, ChargeStatus, Outcome
 from payments.models import Attempt, Payment, ReconciliationCase
-from payments.selectors import Discrepancy, ledger_discrepancies
+from payments.selectors import Difference, Discrepancy, ledger_discrepancies
 from payments.states import AttemptOutcome, CaseKind, CaseStatus, Operation
 
 LOOK_AGAIN_SECONDS: Final = 1.0  # orders go on while the two ledgers are read: a difference is one if it stays
@@ -107,20 +107,43 @@ def close_by_hand(case_id: int, *, actor: str, reason: str) -> None:
 
 
 def _differences(name: str, since: datetime | None, pause: Callable[[float], None]) -> tuple[list[_Found], int]:
-    first, count = _look(name, since)
+    first, count = look(gateway=name, since=since)
     if not first:
         return [], count
     pause(LOOK_AGAIN_SECONDS)
-    again, count = _look(name, since)
-    stayed = [one for key, one in again.items() if first.get(key) == one and not one.unsettled]
+    again, count = look(gateway=name, since=since)
+    before = {one.key: one for one in first}
+    stayed = [one for one in again if before.get(one.key) == one and not one.unsettled]
     return [_Found(CaseKind(one.kind), one.key, one.reference_id, one.ours, one.theirs) for one in stayed], count
 
 
-def _look(name: str, since: datetime | None) -> tuple[dict[str, Discrepancy], int]:
-    """Read theirs, then ours: what is committed between the two shows up as our being ahead, never as an orphan."""
-    begin = since or datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    charges = list(gateways.gateway(name).list(since=begin))
-    return {one.key: one for one in ledger_discrepancies(charges, since=since, gateway=name)}, len(charges)
+def look(*, gateway: str = "", since: datetime | None = None) -> tuple[list[Discrepancy], int]:
+    """Compare once, and nothing else; return the differences, and how many charges were looked at.
+
+    Theirs are read before ours: what is committed between the two shows up as our being ahead, never as an orphan. So a
+    difference is to be believed when another look sees it too. What the list lacks is asked for by its key. Calls the
+    gateway, so it needs to be outside of any transaction. Raises `GatewayUnavailable`.
+    """
+    name = gateway or settings.PAYMENT_GATEWAY
+    charges = list(gateways.gateway(name).list(since=since or datetime.fromisoformat("1970-01-01T00:00:00+00:00")))
+    found = ledger_discrepancies(charges, since=since, gateway=name)
+    missing = [one.key for one in found if one.kind is Difference.MISSING_CHARGE]
+    if missing:
+        charges += _unlisted(name, missing)
+        found = ledger_discrepancies(charges, since=since, gateway=name)
+    return found, len(charges)
+
+
+def _unlisted(name: str, keys: Sequence[str]) -> list[Charge]:
+    """The charges of these keys that the gateway has all the same: PayPal's list is hours late, and a month long."""
+    ids = list(Payment.objects.filter(gateway=name, authorization_key__in=keys).values_list("id", flat=True))
+    charges = []
+    for sighting in observations.sights(ids).values():
+        if isinstance(sighting, Exception):
+            raise sighting
+        if sighting.charge is not None:
+            charges.append(sighting.charge)
+    return charges
 
 
 def _unknown(name: str, *, now: datetime) -> list[_Found]:

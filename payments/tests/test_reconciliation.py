@@ -16,6 +16,7 @@ from payments.models import Payment, ReconciliationCase
 from payments.reconciliation import Reconciliation
 from payments.tests import cashier
 from payments.tests.cashier import begin, call, key_of, open_payment, send, status
+from payments.tests.gateways.paypal import fake as paypal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -147,6 +148,23 @@ class TestWhatTheBankHasDoneOtherwise:
 
         assert reconcile(meanwhile).opened == 0
         assert seen == [("REFUNDED", 1299, 1299)]
+
+
+@pytest.fixture
+def late_reports(settings):
+    """PayPal, whose reports don't know yet what happened today."""
+    with paypal.running() as fake:
+        settings.PAYMENT_GATEWAY, settings.PAYPAL_API_BASE = "paypal", fake.url
+        settings.PAYPAL_CLIENT_ID, settings.PAYPAL_CLIENT_SECRET = fake.login
+        fake.report_lag = timedelta(hours=3)
+        yield fake
+
+
+def test_what_a_gateway_only_lists_later_is_not_missing(late_reports):
+    paid(paypal.APPROVED)
+    found = reconciliation.reconcile(since=database_now() - timedelta(days=1), pause=lambda seconds: None)
+    assert cases() == []
+    assert found.charges == 1
 
 
 class TestARefundThatTheBankHasNotMade:

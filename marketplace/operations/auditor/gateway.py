@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -10,14 +9,13 @@ from marketplace.operations.auditor import words
 from marketplace.operations.auditor.report import Finding
 from marketplace.sagas import selectors as sagas
 from orders.models import Order
-from payments.gateways import gateway
-from payments.selectors import Difference, Discrepancy, ledger_discrepancies
+from payments import reconciliation
+from payments.selectors import Difference, Discrepancy
 
 LEDGERS_MATCH: Final = "ledger_matches_gateway"
 
 PAUSE_SECONDS: Final = 1.0  # between two looks
 MOST_LOOKS: Final = 5
-_THE_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _Looked = dict[tuple[Difference, str], Discrepancy]
 
@@ -48,9 +46,8 @@ def differences(*, pause: Callable[[float], None] = time.sleep) -> tuple[list[Fi
 
 
 def _look() -> tuple[_Looked, int]:
-    """Read theirs, then ours: what is committed between the two shows up as our being ahead, never as an orphan."""
-    charges = list(gateway().list(since=_THE_BEGINNING))
-    return {(one.kind, one.key): one for one in ledger_discrepancies(charges)}, len(charges)
+    found, count = reconciliation.look()
+    return {(one.kind, one.key): one for one in found}, count
 
 
 def _at_work(found: Collection[Discrepancy]) -> set[UUID]:

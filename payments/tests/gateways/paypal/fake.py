@@ -28,6 +28,7 @@ from cryptography.x509.oid import NameOID
 from payments.tests.gateways.specs import document
 
 APPROVED, DECLINED = "vault:approved", "vault:declined"  # accounts that may be charged without asking
+TOKEN = "A21AA-access-token"
 PAGE = "paypal"  # the buyer is sent to PayPal's page
 
 
@@ -57,6 +58,7 @@ class FakePayPal:
         self.complaints: list[str] = []
         self.report_lag = timedelta()  # PayPal's own is up to three hours
         self.outage: int | None = None
+        self.login = ("test", "secret")
         self.on_authorize: Any = None  # called in the middle of an authorization, with the order
         self._made: dict[tuple[str, str], str] = {}  # (path, request id): the order or the payment it made
         self._ids = count(1)
@@ -306,8 +308,9 @@ class FakePayPal:
                     self._write_raw(200 if known else 404, _certificate() if known else b"")
                     return
                 if url.path == "/v1/oauth2/token":
-                    allowed = self.headers.get("Authorization", "") == "Basic dGVzdDpzZWNyZXQ="  # test:secret
-                    token = {"access_token": "token", "token_type": "Bearer", "expires_in": 3600}
+                    login = base64.b64encode(":".join(fake.login).encode()).decode()
+                    allowed = self.headers.get("Authorization", "") == f"Basic {login}"
+                    token = {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}
                     self._write(200 if allowed else 401, token if allowed else {"error": "invalid_client"})
                     return
                 query = {name: values[0] for name, values in parse_qs(url.query).items()}
