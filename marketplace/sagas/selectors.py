@@ -11,7 +11,7 @@ from marketplace.kernel.clock import database_now
 from marketplace.sagas import archive, standby
 from marketplace.sagas.definition import find
 from marketplace.sagas.errors import NoSuchSaga
-from marketplace.sagas.models import TERMINAL, Direction, SagaInstance, Status
+from marketplace.sagas.models import TERMINAL, Direction, SagaInstance, SagaSignal, Status
 from marketplace.sagas.standing import undos_done, undos_left
 
 
@@ -130,6 +130,12 @@ def statuses(subject_ids: Sequence[UUID], *, name: str) -> dict[UUID, str]:
     found = dict(rows.values_list("subject_id", "status"))
     archived = [subject_id for subject_id in subject_ids if subject_id not in found]
     return found | (archive.statuses(archived, name=name) if archived else {})
+
+
+def signalled(saga_ids: Sequence[UUID], name: str) -> set[UUID]:
+    """Which of these sagas, archived ones aside, were ever sent the signal `name`, whatever became of it."""
+    sent = SagaSignal.objects.filter(saga_id__in=list(saga_ids), name=name)
+    return set(sent.values_list("saga_id", flat=True))
 
 
 def live_subjects(subject_ids: Sequence[UUID]) -> set[UUID]:

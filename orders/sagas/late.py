@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from marketplace.sagas.outcomes import Done, Outcome, Ready, Refused
+from marketplace.sagas.selectors import signalled
 from marketplace.sagas.ticket import Ticket
 from orders import wording
 from orders.desk import OpenOrder
@@ -56,15 +57,22 @@ def _taken_in(opened: OpenOrder, view: PaymentView) -> Outcome:
 
 
 def check(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
-    """Refuse what may not go on: only time may have ended the order, and it must be all of its money that came."""
+    """Refuse what may not go on: only time may have ended the order, and it must be all of its money that came.
+
+    A cancel that came while the order was being undone changed nothing then; now it does.
+    """
     views = payments_of([ticket.subject_id for ticket in tickets])
-    return [_checked(ticket.subject, views[ticket.subject_id]) for ticket in tickets]
+    unwanted = signalled([ticket.subject.order.saga_id for ticket in tickets], "cancel")
+    return [
+        _checked(ticket.subject, views[ticket.subject_id], wanted=ticket.subject.order.saga_id not in unwanted)
+        for ticket in tickets
+    ]
 
 
-def _checked(opened: OpenOrder, view: PaymentView) -> Outcome:
+def _checked(opened: OpenOrder, view: PaymentView, *, wanted: bool) -> Outcome:
     order = opened.order
     whole = (view.amount_minor, view.currency) == (order.total_minor, order.currency)
-    if may_be_revived(order) and whole and view.status in ("AUTHORIZED", "CAPTURED"):
+    if wanted and may_be_revived(order) and whole and view.status in ("AUTHORIZED", "CAPTURED"):
         return Done(message="The order can go on.")
     return Refused("order_over", "The order is over, so the money goes back.")
 

@@ -276,6 +276,23 @@ def test_news_while_the_order_is_still_being_undone_wait_for_its_end(shop, bank_
 
 
 @pytest.mark.core
+def test_a_buyer_who_cancels_while_the_order_is_being_undone_is_heard_too(shop, bank_forgets_voids):
+    """It changes nothing about why the order ends; but nobody must revive it, and take the money, after that."""
+    shop.stocked("laptop", 1)
+    order = shop.bought("laptop", token="tok_requires_action")
+    let_the_time_pass(order)
+    shop.work(queues=("payments",))
+    assert (shop.now(order).status, shop.hold(order)) == ("PAYMENT_PENDING", ["HELD"])
+    assert cancel(order).pending
+    shop.work()
+    assert (shop.now(order).status, shop.now(order).failure_code) == ("FAILED", "payment_timeout")
+
+    pay_late(shop, order)
+    shop.work()
+    assert (shop.now(order).status, late(order).status, found()) == ("FAILED", "COMPENSATED", [])
+    assert (shop.money(order)[-1], shop.levels("laptop")) == (("VOID", 1000), (1, 0))
+
+
 @pytest.mark.parametrize("cancel_first", [True, False])
 def test_a_buyer_who_cancels_while_the_late_money_is_looked_at(shop, bank_forgets_voids, settings, cancel_first):
     """Told that it is over, or that it will be: the order does not come back to life behind the buyer's back."""
