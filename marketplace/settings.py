@@ -80,7 +80,9 @@ PAYPAL_CLIENT_SECRET: str = env.str("PAYPAL_CLIENT_SECRET", "")
 PAYPAL_WEBHOOK_ID: str = env.str("PAYPAL_WEBHOOK_ID", "")
 PAYPAL_API_BASE: str = env.str("PAYPAL_API_BASE", "https://api-m.paypal.com")
 SANDBOX_WEBHOOK_SECRET: str = env.str(  # default: made of SECRET_KEY
-    "SANDBOX_WEBHOOK_SECRET", "", validate=validate.Regexp(r"^(whsec_[A-Za-z0-9+/]{32,}={0,2})?$")
+    "SANDBOX_WEBHOOK_SECRET",
+    "",
+    validate=validate.Regexp(r"^(whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)?\Z"),
 )
 PAYMENT_RETURN_URL: str = env.str("PAYMENT_RETURN_URL", "")  # default: the order's page; {order} is its id
 

@@ -93,6 +93,13 @@ def test_a_redis_that_cannot_be_used_is_told(tmp_path, url):
     assert "secret" not in line
 
 
+def test_a_secret_for_webhooks_that_is_no_base64_is_told_but_not_shown(tmp_path):
+    line = refusal(tmp_path, SANDBOX_WEBHOOK_SECRET=f"whsec_{'A' * 33}")
+    assert line.startswith("The environment has a bad setting")
+    assert "SANDBOX_WEBHOOK_SECRET" in line
+    assert "AAA" not in line
+
+
 @pytest.mark.parametrize(("name", "value"), [("DATABASE_URL", "sqlite:///shop.db"), ("REDIS_URL", "nonsense")])
 def test_an_address_of_something_else_is_told(tmp_path, name, value):
     assert refusal(tmp_path, **{name: value}).startswith(f"The environment has a bad setting: {name} ")
