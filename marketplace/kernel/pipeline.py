@@ -12,8 +12,8 @@ def pipelined() -> Iterator[None]:
     """Send the statements of the block one after the other, and wait for their answers once, at its end.
 
     For writes that need nothing of each other's answers: what PostgreSQL has to say to one (an error, how many rows)
-    is known only after the block, where the first error is raised, as Django's. Raises `TransactionManagementError`
-    outside of a transaction.
+    may be known only after the block; there, or before, the first error is raised, as Django's. Raises
+    `TransactionManagementError` outside of a transaction.
     """
     django: Any = connection  # whose stubs don't tell of these
     if not django.in_atomic_block:

@@ -101,14 +101,17 @@ _WAKE = """
         FROM numbered WHERE t.id = numbered.id RETURNING numbered.queue)
     SELECT DISTINCT queue FROM woken
 """
+# Materialized: a subquery may be run again for each row of the table, and would then pass over what this very statement
+# has updated already, and find the next one.
 _PROBE = """
-    UPDATE sagas_sagainstance SET due_at = clock_timestamp() WHERE id IN (
+    WITH probes AS MATERIALIZED (
         SELECT one.id FROM sagas_circuit AS c CROSS JOIN LATERAL (
             SELECT id FROM sagas_sagainstance WHERE standby = 'circuit:' || c.name
             ORDER BY standby_since, id LIMIT 1 FOR UPDATE SKIP LOCKED) AS one
         WHERE (c.state = 'OPEN' AND c.probe_at <= clock_timestamp())
            OR (c.state = 'HALF_OPEN' AND c.probe_until <= clock_timestamp()))
-      AND due_at > clock_timestamp()
+    UPDATE sagas_sagainstance AS t SET due_at = clock_timestamp() FROM probes
+    WHERE t.id = probes.id AND t.due_at > clock_timestamp()
 """
 
 
