@@ -62,7 +62,7 @@ def reconcile(
     """
     name = gateway or settings.PAYMENT_GATEWAY
     found, count = _differences(name, since, pause)
-    found += _unknown(name, now=database_now())
+    found += _unknown(name, since=since, now=database_now())
     with transaction.atomic():
         now = database_now()
         opened = sum(_open(name, one, now=now) for one in found)
@@ -146,12 +146,12 @@ def _unlisted(name: str, keys: Sequence[str]) -> list[Charge]:
     return charges
 
 
-def _unknown(name: str, *, now: datetime) -> list[_Found]:
+def _unknown(name: str, *, since: datetime | None, now: datetime) -> list[_Found]:
     """Payments whose last call got no answer for too long, unless that very call was looked into already."""
     last = Attempt.objects.filter(payment=OuterRef("pk")).order_by("-id")
     looked_into = ReconciliationCase.objects.exclude(status=CaseStatus.OPEN).filter(attempt_id=OuterRef("attempt_id"))
     stuck = (
-        Payment.objects.filter(gateway=name)
+        Payment.objects.filter(Q() if since is None else Q(created_at__gte=since), gateway=name)
         .annotate(attempt_id=Subquery(last.values("id")[:1]), outcome=Subquery(last.values("outcome")[:1]))
         .filter(outcome__in=[AttemptOutcome.IN_FLIGHT, AttemptOutcome.UNKNOWN])
         .filter(Exists(Attempt.objects.filter(pk=OuterRef("attempt_id"), started_at__lt=now - UNKNOWN_AFTER)))

@@ -10,6 +10,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 MOST_TOGETHER: Final = 64  # what one group takes along: a bound for its transaction and for whoever waits for it
 
 Item = TypeVar("Item")
@@ -58,6 +62,7 @@ class Gathering(Generic[Item, Answer]):
         except Exception:
             if len(group) == 1:
                 raise
+            log.warning("group_taken_apart", size=len(group), exc_info=True)  # each is tried by itself, and answered
         finally:
             self._pass_on()
             for seat in group[1:]:

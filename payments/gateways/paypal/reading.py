@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from marketplace.kernel.money import Money, exponent, format_minor
+from marketplace.kernel.money import Money, format_minor
 from payments.gateways.base import Charge, ChargeStatus, Outcome, Reply
 
 LONGEST_NOTE: Final = 127  # characters of a custom_id
@@ -136,9 +136,3 @@ def is_as_asked(order: Mapping[str, Any], *, key: str, amount_minor: int, curren
     """Whether PayPal's order is the one that was asked for: it answers a known key whatever else is in the request."""
     same = unit(order).get("amount", {})
     return custom(order) == note(key) and same.get("currency_code") == currency and minor(same) == amount_minor
-
-
-__all__ = [
-    "UNSEEN", "VOIDED", "amount", "approval_url", "authorization_of", "authorized", "capture_of", "charge", "custom",
-    "exponent", "is_as_asked", "is_unseen", "is_voided", "minor", "note", "refunds_of", "unit",
-]  # fmt: skip
