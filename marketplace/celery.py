@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A marketplace worker -Q orders,inventory,payments,fulfillment`."""
+"""The Celery application: `celery -A marketplace worker -Q orders,inventory,payments,fulfillment,messages`."""
 
 import gc
 import os
@@ -23,15 +23,26 @@ def refuse_to_work(**kwargs: Any) -> None:
     refuse_to_start()
 
 
+@worker_init.connect(weak=False)
+def _share_what_is_loaded(**worker: Any) -> None:
+    """Keep the collector of garbage from what is loaded by now, before the worker forks its processes.
+
+    The modules are most of the heap and never garbage. A collection writes to each object that it looks at, so each
+    process would soon have a copy of all of them: some 50 MB.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @celeryd_init.connect(weak=False)
 def refuse_unknown_queues(options: dict[str, Any] | None = None, **kwargs: Any) -> None:
     """A worker of a queue that nobody ever rings would wait for ever."""
     asked = (options or {}).get("queues") or ()
-    known = ", ".join(settings.SAGA_QUEUES)
+    known = ", ".join(settings.WORKER_QUEUES)
     refuse_to_start(
         Obstacle(f"there is no queue {queue!r} for a worker to serve: there are {known}.")
         for queue in (asked.split(",") if isinstance(asked, str) else asked)
-        if queue not in settings.SAGA_QUEUES
+        if queue not in settings.WORKER_QUEUES
     )
 
 
@@ -51,12 +62,9 @@ def _keep_only_what_is_alive(**task: Any) -> None:
 
 
 @worker_process_init.connect
-def _leave_what_stays_to_itself(**process: Any) -> None:
-    """Keep the collector of garbage from what a process has from its start, and from looking at every 700 objects.
+def _collect_less_often(**process: Any) -> None:
+    """Keep the collector of garbage from looking at every 700 objects.
 
-    The modules are most of the heap and never garbage; a group of sagas is some ten thousand objects that live until it
-    is written, and hardly any of them in a cycle.
+    A group of sagas is some ten thousand objects that live until it is written, and hardly any of them in a cycle.
     """
-    gc.collect()
-    gc.freeze()
     gc.set_threshold(20_000, 10, 10)

@@ -9,10 +9,9 @@ the settings): without looking at how many there are this time, and therefore al
 
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
@@ -35,9 +34,18 @@ def _plain(value: object) -> str:
 
 def to_json(value: object, *, sort_keys: bool = False) -> str:
     """Write `value` as JSON text; UUIDs and datetimes become strings."""
-    if not sort_keys:
-        with suppress(TypeError):  # what it does not take (keys that are numbers, say), the standard library may
-            return orjson.dumps(value).decode()
+    return _by_the_standard_library(value, sort_keys=True) if sort_keys else json_bytes(value).decode()
+
+
+def json_bytes(value: object) -> bytes:
+    """Write `value` as `to_json` does, ready to be sent (`arrays.Documents`)."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # what it does not take (keys that are numbers, say), the standard library may
+        return _by_the_standard_library(value).encode()
+
+
+def _by_the_standard_library(value: object, *, sort_keys: bool = False) -> str:
     return json.dumps(value, default=_plain, separators=(",", ":"), sort_keys=sort_keys)
 
 
@@ -75,7 +83,7 @@ def _arrays(rows: Sequence[Row], types: list[str]) -> list[Any]:
 
 def _array(kind: str, values: Sequence[Any]) -> Any:
     if kind == "jsonb":
-        values = [None if value is None else to_json(value) for value in values]
+        values = [None if value is None else json_bytes(value) for value in values]
     column = arrays.KINDS.get(kind)
     return list(values) if column is None else column(values)
 
@@ -89,27 +97,83 @@ def insert(model: type[models.Model], fields: Sequence[str], rows: Iterable[Row]
     rows = list(rows)
     if not rows:
         return 0
-    columns, types, given = _columns(model, tuple(fields))
-    table = connection.ops.quote_name(model._meta.db_table)
-    conflict = f" ON CONFLICT {on_conflict}" if on_conflict else ""
-    statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({', '.join(given)}){conflict}"  # noqa: S608
+    statement, types = _insertion(model, tuple(fields), on_conflict)
     with binding_cursor() as cursor:
         cursor.execute(statement, _arrays(rows, types))
         return int(cursor.rowcount)
 
 
+@cache
+def _insertion(model: type[models.Model], fields: tuple[str, ...], on_conflict: str = "") -> tuple[str, list[str]]:
+    columns, types, given = _columns(model, fields)
+    table = connection.ops.quote_name(model._meta.db_table)
+    conflict = f" ON CONFLICT {on_conflict}" if on_conflict else ""
+    statement = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({', '.join(given)}){conflict}"  # noqa: S608
+    return statement, types
+
+
+class Insertion(NamedTuple):
+    """What `insert` writes, for `update` to write in the same statement."""
+
+    model: type[models.Model]
+    fields: tuple[str, ...]
+    rows: Sequence[Row]
+
+
 def update(
-    model: type[models.Model], key: str, fields: Sequence[str], rows: Iterable[Row], *, only_if: str = ""
+    model: type[models.Model],
+    key: str,
+    fields: Sequence[str],
+    rows: Iterable[Row],
+    *,
+    only_if: str = "",
+    beside: Insertion | None = None,
 ) -> list[Any]:
     """Update one row of `model` per row given: first the value of the unique field `key`, then those of `fields`.
 
-    `only_if` is raw SQL ANDed to the join, where `t` is the table and `d` the given data. Returns the keys that were
-    updated, so that the caller can see who lost a compare-and-set. Takes part in the caller's transaction.
+    `only_if` is raw SQL ANDed to the join, where `t` is the table and `d` the given data. `beside`: rows of another
+    table to insert in the same statement, whether or not there is anything to update: to a group of one, a statement
+    less is worth more than what it does. Returns the keys that were updated, so that the caller can see who lost a
+    compare-and-set. Takes part in the caller's transaction.
     """
-    rows = list(rows)
+    with binding_cursor(binary=True) as cursor:
+        if not _send(cursor, _update(model, (key, *fields), only_if), list(rows), beside):
+            return []
+        return [row[0] for row in cursor.fetchall()]
+
+
+def write(
+    model: type[models.Model],
+    key: str,
+    fields: Sequence[str],
+    rows: Iterable[Row],
+    *,
+    beside: Insertion | None = None,
+) -> None:
+    """Do what `update` does for rows that are locked, and so are there: without asking, or waiting, for the keys."""
+    with binding_cursor() as cursor:
+        _send(cursor, _update(model, (key, *fields), ""), list(rows), beside)
+
+
+def _send(cursor: Any, updating: tuple[str, list[str]], rows: Sequence[Row], beside: Insertion | None) -> bool:
+    """Send an update of `rows`, and what is to be inserted beside it; whether there was anything to update."""
     if not rows:
-        return []
-    columns, types, given = _columns(model, (key, *fields))
+        if beside is not None:
+            insert(*beside)
+        return False
+    statement, types = updating
+    values = _arrays(rows, types)
+    if beside is not None and beside.rows:
+        inserting, types = _insertion(beside.model, beside.fields)
+        statement = f"WITH beside AS ({inserting}) {statement}"
+        values = [*_arrays(beside.rows, types), *values]
+    cursor.execute(statement, values)
+    return True
+
+
+@cache
+def _update(model: type[models.Model], fields: tuple[str, ...], only_if: str) -> tuple[str, list[str]]:
+    columns, types, given = _columns(model, fields)
     table = connection.ops.quote_name(model._meta.db_table)
     assignments = ", ".join(f"{column} = d.{column}" for column in columns[1:])
     condition = f" AND {only_if}" if only_if else ""
@@ -117,6 +181,4 @@ def update(
         f"UPDATE {table} AS t SET {assignments} FROM unnest({', '.join(given)}) AS d ({', '.join(columns)}) "  # noqa: S608
         f"WHERE t.{columns[0]} = d.{columns[0]}{condition} RETURNING t.{columns[0]}"
     )
-    with binding_cursor(binary=True) as cursor:
-        cursor.execute(statement, _arrays(rows, types))
-        return [row[0] for row in cursor.fetchall()]
+    return statement, types

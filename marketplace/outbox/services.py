@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from marketplace.kernel.arrays import Documents, Texts, Uuids
-from marketplace.kernel.bulk import binding_cursor, to_json
+from marketplace.kernel.bulk import binding_cursor, json_bytes
 from marketplace.kernel.ids import new_ids
 from marketplace.outbox import bell, catalog
 from marketplace.outbox.models import SHARDS
@@ -70,7 +70,7 @@ def append(events: Sequence[Event], *, now: datetime) -> None:
         Texts([event.type for event in events]),
         Uuids([event.saga_id for event in events]),
         Uuids([event.subject_id for event in events]),
-        Documents([to_json(event.data) for event in events]),
+        Documents([json_bytes(event.data) for event in events]),
     )
     with binding_cursor() as cursor:
         cursor.execute(_APPEND, [*columns, now, SHARDS])

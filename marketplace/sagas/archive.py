@@ -158,3 +158,8 @@ def statuses(subject_ids: list[UUID], *, name: str) -> dict[UUID, str]:
     """The status of the archived saga `name` of each of these subjects that has one."""
     rows = ArchivedSaga.objects.filter(name=name, subject_id__in=subject_ids)
     return dict(rows.values_list("subject_id", "status"))
+
+
+def id_of(subject_id: UUID, *, name: str) -> UUID | None:
+    """The id of the archived saga `name` of this subject, if there is one."""
+    return ArchivedSaga.objects.filter(name=name, subject_id=subject_id).values_list("id", flat=True).first()

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 
 from marketplace.sagas import doorbell, rows
-from marketplace.sagas.definition import Call, Node, Saga, Step
+from marketplace.sagas.definition import Call, Node, Saga, Step, Wait
 from marketplace.sagas.errors import (
     AlreadyAcknowledged,
     AlreadyCompensating,
@@ -27,7 +27,7 @@ from marketplace.sagas.errors import (
 )
 from marketplace.sagas.models import Direction, Result, SagaHistory, SagaInstance, Status
 from marketplace.sagas.rows import Run
-from marketplace.sagas.standing import status_on_the_way
+from marketplace.sagas.standing import is_returning, status_on_the_way
 from marketplace.sagas.stepping import CLOSING, Pass
 from marketplace.sagas.ticket import Cause
 
@@ -131,7 +131,7 @@ def undoable(saga_id: UUID) -> tuple[Run, list[Node]]:
     """Lock a saga that needs a person, and answer the steps whose undos lie ahead of it. Needs a transaction."""
     run = _still_parked(saga_id)
     saga = _definition(run)
-    if not run.undoing:
+    if not run.undoing or is_returning(run):
         _check_way_back(run)
     return run, [node for node in reversed(saga.steps[: run.position + 1]) if getattr(node, "undo", None)]
 
@@ -167,7 +167,7 @@ def _definition(run: Run) -> type[Saga]:
 
 def _check_way_back(run: Run) -> None:
     saga = _definition(run)
-    if run.undoing:
+    if run.undoing and not is_returning(run):
         raise AlreadyCompensating
     pivot = saga.pivot()
     tried = run.position == pivot and isinstance(saga.steps[pivot], Call) and run.attempt > 0
@@ -181,6 +181,8 @@ def _check_way_back(run: Run) -> None:
 def _check_by_hand(run: Run, saga: type[Saga]) -> None:
     if run.position == CLOSING:
         raise NotByHand("Everything is undone and only the closing is left, which nobody can do by hand: retry it.")
+    if run.undoing and isinstance(saga.steps[run.position], Wait):
+        raise NotByHand(f"All since {run.current_step} is undone and only going back there is left: retry it.")
     last = run.position == len(saga.steps) - 1
     if last and not run.undoing and isinstance(saga.steps[run.position], Step):
         raise NotByHand(

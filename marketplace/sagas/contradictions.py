@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LONGEST_NAME = 60  # characters, as the column has it
 MOST_ATTEMPTS = 1000  # beyond it, a policy never ends for all that anybody would live to see
 LONGEST_PAUSE = 86_400.0  # seconds between two attempts
+LONGEST_PATIENCE = timedelta(days=30)
 PARTS = ("prepare", "send", "record")  # of a call
 TICKET, GROUP = object(), ()  # stand for what a function is given
 
@@ -49,6 +50,7 @@ def contradictions(saga: "type[Saga]") -> Iterator[str]:
         else:
             yield from _of_step(node)
             yield from _of_place(node, at, saga.pivot())
+        yield from _of_way_back(node, at, saga)
     if (why := _unfit(saga.closing, GROUP, now=True)) is not None:
         yield f"its closing is done by {why}"
     for name, rule in saga.late.items():
@@ -67,9 +69,34 @@ def _of_any(node: Node) -> Iterator[str]:
 def _of_wait(node: Wait, saga: "type[Saga]") -> Iterator[str]:
     if node.listens_to in saga.stops:
         yield f"{node.name!r} waits for the signal {node.listens_to!r}, which stops the saga"
+    if node.returned is not None and all(one.returns_to != node.name for one in saga.steps):
+        yield f"no step returns to {node.name!r}, so what it does when the saga has come back is never done"
     decided_by = [_unfit(function, TICKET) for function in (node.until, node.unless) if function is not None]
-    decided_by += [_unfit(node.receive, GROUP, now=True)] if node.receive is not None else []
+    handlers = [handler for handler in (node.receive, node.returned) if handler is not None]
+    decided_by += [_unfit(handler, GROUP, now=True) for handler in handlers]
     yield from (f"{node.name!r} is decided by {why}" for why in decided_by if why)
+
+
+def _of_way_back(node: Node, at: int, saga: "type[Saga]") -> Iterator[str]:
+    """What is wrong with the wait to which a step goes back: the saga must stand there as when it first came."""
+    names = [one.name for one in saga.steps]
+    if not node.returns_to:
+        return
+    if node.returns_to not in names:
+        yield f"{node.name!r} returns to {node.returns_to!r}, and there is no such step"
+        return
+    wait = names.index(node.returns_to)
+    if wait >= at:
+        yield f"{node.name!r} can only return to a wait that lies before it, and {node.returns_to!r} does not"
+    if not isinstance(saga.steps[wait], Wait):
+        yield f"{node.name!r} can only return to a wait: {node.returns_to!r} would be done again without anybody asking"
+    if at >= saga.pivot():
+        yield f"{node.name!r} lies at or after the pivot: there is no way back to {node.returns_to!r}"
+    for one in saga.steps[wait:at]:
+        if not isinstance(one, Wait) and one.undo is None:
+            yield f"{node.name!r} returns past {one.name!r}, which has no undo: it would be done twice"
+    if any(isinstance(one, Call) and one.given for one in saga.steps[wait : at + 1]):
+        yield f"{node.name!r} returns past what was given before the saga began: that can't be had anew"
 
 
 def _of_place(node: Step | Call, at: int, pivot: int) -> Iterator[str]:
@@ -113,6 +140,10 @@ def _of_policy(policy: RetryPolicy) -> Iterator[str]:
             yield "would never be tried again: its delay must be a number of seconds"
     if not 0 < policy.ceiling <= LONGEST_PAUSE:
         yield f"would wait too long, or not at all: its ceiling must be above 0, and at most {LONGEST_PAUSE:g} seconds"
+    if policy.lasting is not None and not timedelta() < policy.lasting <= LONGEST_PATIENCE:
+        yield f"would be tried for ever, or never: it may last for {LONGEST_PATIENCE.days} days at most"
+    if policy.lasting is not None and policy.pace < timedelta(seconds=1):
+        yield "would be tried without a breath for as long as it lasts: its pace must be a second or more"
     if policy.redrive is not None:
         if policy.redrive < timedelta(seconds=1):
             yield "is redriven at once: that is what attempts are for, a redrive takes at least a second"

@@ -7,19 +7,23 @@ from marketplace.sagas import standby, stops
 from marketplace.sagas.definition import Call, Node, RetryPolicy, Step, Wait, Workspace
 from marketplace.sagas.journal import Journal
 from marketplace.sagas.models import Result, Status
-from marketplace.sagas.outcomes import Done, Outcome, Parked, Refused, Retry, Unavailable, Unknown
+from marketplace.sagas.outcomes import Back, Done, Outcome, Parked, Refused, Retry, Unavailable, Unknown
 from marketplace.sagas.rows import Run
 from marketplace.sagas.standing import (
     CLOSING,
+    end_of_way_back,
     is_given,
     last_effect,
+    next_rounds,
     node_of,
     past_pivot,
+    policy_of,
     remains,
     saga_of,
+    time_for,
     what_is_left,
 )
-from marketplace.sagas.ticket import Cause
+from marketplace.sagas.ticket import RETURNED, ROUNDS, Cause
 
 LOST_WORKERS = 10  # so many attempts that died with their worker are made again beyond what the policy allows
 SHORTEST = timedelta(seconds=1)  # between two knocks at a door where nobody is
@@ -48,15 +52,8 @@ class Course:
                     self._undo_from(run, run.position - 1, run.ticket.cause)
                 else:
                     self._forward(run)
-            case Refused(code, message, data):
-                self._journal.note(run, node.name, Result.REFUSED, message or code, started_at=started_at)
-                if run.undoing:
-                    self._park(run, remains(run, node, message or code))
-                elif past_pivot(run):
-                    self._park(run, f"{node.name} was refused past the pivot: {message or code}")
-                else:
-                    last = run.position if is_given(run) else run.position - 1
-                    self._undo_from(run, last, Cause("failed", code, message, dict(data)))
+            case Refused() | Back():
+                self._refused(run, node, outcome, started_at=started_at)
             case Parked(why):
                 self._journal.note(run, node.name, Result.PARKED, why, started_at=started_at)
                 self._park(run, remains(run, node, why) if run.undoing else why)
@@ -70,28 +67,62 @@ class Course:
             case unforeseen:
                 raise TypeError(f"{node.name} answered {unforeseen!r}, which is no outcome")
 
+    def _refused(self, run: Run, node: Node, no: Refused | Back, *, started_at: datetime | None) -> None:
+        """A final no: the way back begins, to the very beginning or to the wait that the step returns to."""
+        self._journal.note(run, node.name, Result.REFUSED, no.message or no.code, started_at=started_at)
+        if run.undoing:
+            self._park(run, remains(run, node, no.message or no.code))
+        elif past_pivot(run):
+            self._park(run, f"{node.name} was refused past the pivot: {no.message or no.code}")
+        elif isinstance(no, Back) and node.returns_to:
+            cause = Cause(RETURNED, no.code, no.message, dict(no.data), step=node.name)
+            self._undo_from(run, run.position - 1, cause)
+        else:
+            last = run.position if is_given(run) else run.position - 1
+            self._undo_from(run, last, Cause("failed", no.code, no.message, dict(no.data)))
+
     def _forward(self, run: Run) -> None:
         saga = saga_of(run)
         if run.wait_until is not None and run.step_started_at is not None and run.deadline_at is not None:
             run.deadline_at += self.now - run.step_started_at  # time spent waiting for a person does not count
+        took_its_time = policy_of(run)
         self._reset(run)
         run.position += 1
         if run.position == len(saga.steps):
             self._finish(run, Status.COMPLETED)
         else:
+            if took_its_time.lasting or policy_of(run).lasting:
+                run.deadline_at = self.now + time_for(run)
             self._place(run)
 
     def _undo_from(self, run: Run, position: int, cause: Cause | None) -> None:
-        """Go back to the nearest step at or before `position` that can be undone, or to the end."""
+        """Go back to the nearest step at or before `position` that can be undone, or to where the way back ends."""
         saga = saga_of(run)
         self._reset(run)
         run.undoing = True
         run.ticket.cause = cause
-        while position > CLOSING and getattr(saga.steps[position], "undo", None) is None:
+        end = end_of_way_back(saga, cause)
+        while position > end and getattr(saga.steps[position], "undo", None) is None:
             position -= 1
-        run.position = position
-        if position != CLOSING and run.status != Status.COMPENSATING:
+        run.position = max(position, end)
+        if policy_of(run).lasting:
+            run.deadline_at = self.now + time_for(run)
+        if run.position != CLOSING and end == CLOSING and run.status != Status.COMPENSATING:
             self._move(run, Status.COMPENSATING)
+        self._place(run)
+
+    def _turn_round(self, run: Run, node: Wait) -> None:
+        """All is undone that was done since `node`: the saga stands there as when it first came, and waits anew."""
+        saga = saga_of(run)
+        if run.ticket.cause is not None:
+            run.ticket.context[ROUNDS] = next_rounds(saga, run.ticket.cause, run.ticket.context.get(ROUNDS, {}))
+        self._reset(run)
+        run.undoing = run.ticket.undoing = False
+        run.undone = 0
+        run.ticket.cause = None
+        run.wait_until = node.until(run.ticket)
+        run.step_started_at = self._journal.clock()
+        run.deadline_at = self.now + time_for(run)
         self._place(run)
 
     def _stop(self, run: Run) -> None:
@@ -114,7 +145,7 @@ class Course:
         policy: RetryPolicy = node.undo_retry if run.undoing else node.retry
         tried = run.attempt - run.forgiven
         pause = policy.pause(max(tried, 1)) if after is None else after
-        if tried < policy.most and not self._overdue(run, after=pause):
+        if policy.allows_another(tried) and not self._overdue(run, after=pause):
             run.due_at = self.now + pause
             run.step_started_at = None
         else:
@@ -133,17 +164,22 @@ class Course:
     def _overdue(self, run: Run, *, after: timedelta = timedelta()) -> bool:
         """Whether the saga's whole time will be up when `run` makes an attempt at its step `after` from now.
 
-        The way back takes the time it needs, a wait has a deadline of its own, and standing by does not count.
+        The way back takes the time it needs, a wait has a deadline of its own, and standing by does not count; but for
+        a step whose policy says how long it may last, it is that.
         """
-        if run.undoing or run.deadline_at is None or isinstance(node_of(run), Wait):
+        lasting = policy_of(run).lasting
+        if run.deadline_at is None or isinstance(node_of(run), Wait) or (run.undoing and not lasting):
             return False
+        if lasting:
+            return self.now + after > run.deadline_at
         stood_by = self.now - run.standby_since if run.standby_since is not None else timedelta()
         return self.now + after > run.deadline_at + stood_by
 
     def _out_of_time(self, run: Run) -> None:
         """The saga's whole time is up, and another attempt was to begin: it does not, and the step's policy decides."""
         node = cast(Step | Call, node_of(run))
-        why = f"The saga's time was up before {node.name} could be {'tried again' if run.attempt else 'begun'}."
+        doing = f"undoing {node.name}" if run.undoing else node.name
+        why = f"The saga's time was up before {doing} could be {'tried again' if run.attempt else 'begun'}."
         self._journal.note(run, node.name, Result.EXPIRED, why, started_at=run.step_started_at)
         self._spent(run, node, why, attention=why)
 
@@ -171,7 +207,8 @@ class Course:
         """Go on, if it stood by; the time it did so does not count towards its deadline."""
         if run.standby_since is None:
             return
-        if run.deadline_at is not None and run.wait_until is None:  # the time of a wait does not count as it is
+        shifts = run.wait_until is None and not policy_of(run).lasting  # the time of a wait does not count as it is
+        if run.deadline_at is not None and shifts:
             run.deadline_at += self.now - run.standby_since
         why = standby.in_words(run.standby)
         self._journal.note(run, run.current_step, Result.STANDBY, why, started_at=run.standby_since)
@@ -188,7 +225,7 @@ class Course:
         if run.forgiven < LOST_WORKERS:
             run.forgiven += 1  # a crash of ours says nothing about them: it is none of the attempts they are allowed
             self._place(run)
-        elif run.attempt - run.forgiven < policy.most:
+        elif policy.allows_another(run.attempt - run.forgiven):
             self._place(run)
         else:
             self._again(run, node, why, after=None)

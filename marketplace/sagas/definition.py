@@ -95,6 +95,11 @@ def find(name: str, version: int) -> type[Saga] | None:
     return _registry.get((name, version))
 
 
+def newest(name: str) -> type[Saga]:
+    """The latest version of the definition `name`; raises `ValueError` where none is known here."""
+    return _registry[max(known for known in _registry if known[0] == name)]
+
+
 def registered() -> list[type[Saga]]:
     """Every definition known here, in the order in which they were written down."""
     return list(_registry.values())

@@ -26,14 +26,15 @@ Tickets = Callable[[], Sequence[Ticket]]
 class Gate:
     """One transaction's. What its calls came to is in `reports`, to be handed on once it has committed."""
 
-    def __init__(self) -> None:
+    def __init__(self, ways: Ways | None = None) -> None:
+        self._looked = ways
         self.reports: list[Report] = []
         self._probes: set[UUID] = set()  # sagas whose call is to find out whether a breaker may close
         self._answered: set[str] = set()  # breakers whose probe was answered here: as good as closed
 
     @cached_property
     def _ways(self) -> Ways:
-        return standby.look()
+        return standby.look() if self._looked is None else self._looked
 
     def barred(self, group: Sequence[Run], saga: type[Saga], node: Node | None, tickets: Tickets) -> list[str] | None:
         """For each of `group`, what it has to stand by for, empty where it may go on; None when all may.

@@ -1,6 +1,7 @@
 """What happens in one transaction, on record: every finished attempt, with its times."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -47,7 +48,7 @@ class Journal:
         place = (run.ticket.id, run.current_step, direction, Result.RETRIED, max(run.attempt, 1))
         self._decisions.append((*place, message, "", self._now, self._now, 0, actor, reason))
 
-    def write(self) -> None:
-        """Append it all to the sagas' history, in order."""
+    def write(self, runs: Sequence[Run]) -> None:
+        """Write `runs` back, and append it all to their history, in order."""
         rows.save_decisions(self._decisions)
-        rows.save_history(self._history)
+        rows.save(runs, now=self._now, history=self._history)

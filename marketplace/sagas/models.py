@@ -122,6 +122,7 @@ class Result(models.TextChoices):
     PARKED = "PARKED"
     EXPIRED = "EXPIRED"
     STOPPED = "STOPPED"
+    RETURNED = "RETURNED"  # what was done since a wait is undone, and it waits there anew
     RETRIED = "RETRIED"  # this and what follows: a person's decision, with `actor` and `reason`
     RESOLVED = "RESOLVED"
     IGNORED = "IGNORED"

@@ -23,6 +23,10 @@ class RetryPolicy:
     (seconds) default to SAGA_RETRY_ATTEMPTS and SAGA_RETRY_DELAY_SECONDS. When they are spent: `"compensate"` undoes
     the saga with failure code `code`; `"park"` leaves it to a person. `redrive`: a saga parked so is tried again by
     itself after about that time, with all its attempts, at most `redrives` times (see `redrive.py`).
+
+    `lasting`: when the attempts are spent it goes on, about once every `pace`, for so long in all, counted from when
+    the saga comes to the step (or comes back to it to undo it), by the clock on the wall: standing by counts, and the
+    saga's own deadline does not.
     """
 
     attempts: int | None = None
@@ -33,14 +37,22 @@ class RetryPolicy:
     message: str = ""
     redrive: timedelta | None = None
     redrives: int = 24
+    lasting: timedelta | None = None
+    pace: timedelta = timedelta(minutes=30)
 
     @property
     def most(self) -> int:
         """The number of attempts allowed, the first one included."""
         return settings.SAGA_RETRY_ATTEMPTS if self.attempts is None else self.attempts
 
+    def allows_another(self, tried: int) -> bool:
+        """Whether so many attempts leave room for one more; where the policy is about time, they always do."""
+        return self.lasting is not None or tried < self.most
+
     def pause(self, attempt: int) -> timedelta:
         """Draw the wait after the failure of `attempt` (1 for the first)."""
+        if self.lasting is not None and attempt >= self.most:
+            return self.pace * random.uniform(0.9, 1.1)  # noqa: S311
         delay = settings.SAGA_RETRY_DELAY_SECONDS if self.delay is None else self.delay
         doublings = min(attempt - 1, 60)  # far beyond any ceiling, and still a number
         return timedelta(seconds=random.uniform(0, min(self.ceiling, delay * 2**doublings)))  # noqa: S311
@@ -142,6 +154,7 @@ def remote(call: Callable[[Ticket], Outcome], *, probe: Callable[[Ticket], Outco
 class _Node:
     queue: str = DEFAULT_QUEUE
     pivot: bool = False
+    returns_to: str = ""  # the earlier wait to which an answer `Back` leads
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +210,10 @@ class Wait(_Node):
 
     Past the pivot, where there is no way back, a wait that ran out is left to a person, unless it just goes on.
 
+    Where a later step `returns_to` it, what was done since is undone, the handler `returned` (which finds the reason in
+    `ticket.cause`) puts our own books right in the transaction that brings the saga back, and it waits anew, whatever
+    `unless` says: so nobody can go round in a circle without somebody outside who asks for it, each time.
+
     `unless(ticket)`: the wait is over before it began. `receive` takes in the signal's payload (`ticket.signal`), in
     our transaction: `Done` goes on, `Refused` ends the saga, `Parked` leaves it to a person, and with `Retry` or
     `Unknown` that signal was not the one, and it waits on.
@@ -208,6 +225,7 @@ class Wait(_Node):
     signal: str = field(default="", kw_only=True)
     unless: Callable[[Ticket], bool] | None = field(default=None, kw_only=True)
     receive: Handler | None = field(default=None, kw_only=True)
+    returned: Handler | None = field(default=None, kw_only=True)
 
     @property
     def listens_to(self) -> str:
@@ -221,7 +239,7 @@ class Workspace:
     """What one transaction has in hand for the sagas of a definition. Subclass it to load and save their subjects.
 
     The engine makes one for each transaction and definition: `open` before the first handler, `moved` for each change
-    of a saga's status, `close` before the sagas' own rows are written.
+    of a saga's status, `close` before the sagas' own rows are written, and `finish` after them.
     """
 
     def open(self, tickets: Sequence[Ticket], *, now: datetime) -> None:
@@ -232,3 +250,6 @@ class Workspace:
 
     def close(self, *, now: datetime) -> None:
         """Write what the handlers left in the subjects, in a constant number of statements."""
+
+    def finish(self, *, now: datetime) -> None:
+        """Write what takes a lock that others want for every saga (a counter, say): held only until the commit now."""

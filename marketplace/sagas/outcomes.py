@@ -31,6 +31,19 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Back:
+    """A final no to this step, after which the saga may yet succeed: back to the wait that the step `returns_to`.
+
+    Nothing was changed; what was done since that wait is undone, as if the saga had just come there. Where a step
+    declares no way back, it is a refusal like any other.
+    """
+
+    code: str
+    message: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """It did not happen, but may yet. `after` is the wait before the next attempt; none: the step's own policy."""
 
@@ -65,12 +78,16 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Answer of a `prepare`: the intent is written; `request` is handed to `send` outside of any transaction."""
+    """Answer of a `prepare`: the intent is written; `request` is handed to `send` outside of any transaction.
+
+    `data` (JSON-able) joins the saga's context at once, with the intent: whatever comes of the call.
+    """
 
     request: Any = None
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
-Outcome = Done | Refused | Retry | Unknown | Unavailable | Parked
+Outcome = Done | Refused | Back | Retry | Unknown | Unavailable | Parked
 Handler = Callable[..., Sequence[Outcome]]
 
 

@@ -1,15 +1,17 @@
 """The engine's only way to saga rows: one claim, one look at who still holds a lease, one write for a whole group."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
 from marketplace.kernel import bulk
 from marketplace.kernel.arrays import Bigints, Texts, Uuids
-from marketplace.sagas import definition
+from marketplace.kernel.pipeline import opening
+from marketplace.sagas import definition, timeouts
 from marketplace.sagas.models import Direction, SagaHistory, SagaInstance, SagaSignal
 from marketplace.sagas.ticket import Cause, Ticket
 
@@ -31,6 +33,7 @@ class Run:
         "inbox",
         "name",
         "pending_signals",
+        "place",
         "position",
         "queue",
         "saga",
@@ -73,6 +76,7 @@ class Run:
         self.saga = definition.find(self.name, self.version)
         self.inbox: list[Signal] = []
         self.stop: Signal | None = None
+        self.place = 0  # among those that move in one transaction: as they were claimed
         self.in_hand = False  # whether this object still says what its row says, while its call is in flight
 
 
@@ -100,9 +104,11 @@ _COLUMNS = (
 # Whoever claims or holds sagas moves them next, each statement going by keys. The planner may think it less work to
 # read the whole of a table (or of its index) that is small today; but a plan that is kept (see `kernel.bulk`) must be
 # good tomorrow too, when it has grown. So for the rest of the transaction a look-up has its price: what it goes by is
-# in memory, and the next row no nearer than any other.
+# in memory, and the next row no nearer than any other. (What is read without an index seems to cost a fortune then,
+# for which PostgreSQL would compile it; so it must not.) And no statement may take for ever (`timeouts.Limit`).
 _BY_KEYS = """WITH plans AS MATERIALIZED (
-        SELECT set_config('enable_seqscan', 'off', true), set_config('random_page_cost', '0.1', true))"""
+        SELECT set_config('enable_seqscan', 'off', true), set_config('random_page_cost', '0.1', true),
+            set_config('jit', 'off', true), set_config('statement_timeout', %(patience)s, true))"""
 
 # The one claim path. Whatever makes a saga due (a start, a signal, a retry, a deadline, the end of a dead worker's
 # lease) does it by `due_at`; whoever wants to move one comes through here. Losing a row to another worker is normal.
@@ -116,15 +122,17 @@ _CLAIM = f"""
     LIMIT %(limit)s
 """  # noqa: S608
 _CLAIM_ONE = f"""
-    SELECT {_COLUMNS} FROM {_TABLE}
-    WHERE id = %s AND due_at <= statement_timestamp() FOR UPDATE SKIP LOCKED
+    {_BY_KEYS}
+    SELECT due.* FROM plans CROSS JOIN LATERAL (
+        SELECT {_COLUMNS} FROM {_TABLE}
+        WHERE id = %(saga)s AND due_at <= statement_timestamp() FOR UPDATE SKIP LOCKED) AS due
 """  # noqa: S608
 _LOCK = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE id = %s FOR UPDATE"  # noqa: S608
 # By the key, one after the other and in its order, whatever the planner thinks of the table.
 _HOLD = """
     {by_keys}
     SELECT saga.* FROM plans, (
-        SELECT * FROM unnest(%b::uuid[], %b::bigint[]) AS given (held_id, held_fence) ORDER BY held_id
+        SELECT * FROM unnest(%(ids)b::uuid[], %(fences)b::bigint[]) AS given (held_id, held_fence) ORDER BY held_id
     ) AS held CROSS JOIN LATERAL (
         SELECT {columns} FROM {table} WHERE id = held_id AND fence = held_fence AND in_flight FOR UPDATE) AS saga
 """
@@ -137,24 +145,43 @@ _RENEW = f"""
 """  # noqa: S608
 
 
-def _fetch(statement: str, parameters: Sequence[Any] | dict[str, Any]) -> tuple[list[Run], datetime | None]:
+Found = tuple[list[Run], datetime | None]  # what was asked for, locked, and the database's time; None if nothing was
+Along = Callable[[], None]  # sends other statements, whose answers come in the same trip
+
+
+def _nothing() -> None:
+    """Nothing goes along."""
+
+
+def _rows(statement: str, parameters: Sequence[Any] | dict[str, Any], along: Along = _nothing) -> list[tuple[Any, ...]]:
     with bulk.binding_cursor(binary=True) as cursor:
-        cursor.execute(statement, parameters)
-        rows = cursor.fetchall()
+        with opening():
+            cursor.execute(statement, parameters)
+            along()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+def _fetch(statement: str, parameters: Sequence[Any] | dict[str, Any], along: Along = _nothing) -> Found:
+    rows = _rows(statement, parameters, along)
     return [Run(row) for row in rows], (rows[-1][-1] if rows else None)
 
 
-def claim(queues: Sequence[str], limit: int) -> tuple[list[Run], datetime | None]:
+def _patience() -> str:
+    return timeouts.written(settings.SAGA_STEP_TIMEOUT_SECONDS)
+
+
+def claim(queues: Sequence[str], limit: int, along: Along = _nothing) -> Found:
     """Lock up to `limit` due sagas, queue after queue, in each the oldest due first; answer the database's time too.
 
     Needs a transaction.
     """
-    return _fetch(_CLAIM, {"queues": Texts(queues), "limit": limit})
+    return _fetch(_CLAIM, {"queues": Texts(queues), "limit": limit, "patience": _patience()}, along)
 
 
-def claim_one(saga_id: UUID) -> tuple[list[Run], datetime | None]:
+def claim_one(saga_id: UUID, along: Along = _nothing) -> Found:
     """Lock that one saga if it is due and free. Needs a transaction."""
-    return _fetch(_CLAIM_ONE, [saga_id])
+    return _fetch(_CLAIM_ONE, {"saga": saga_id, "patience": _patience()}, along)
 
 
 def lock(saga_id: UUID) -> Run | None:
@@ -163,12 +190,16 @@ def lock(saga_id: UUID) -> Run | None:
     return runs[0] if runs else None
 
 
-def hold(ids: Sequence[UUID], fences: Sequence[int]) -> tuple[list[Run], datetime | None]:
+def _held(ids: Sequence[UUID], fences: Sequence[int]) -> dict[str, Any]:
+    return {"ids": Uuids(ids), "fences": Bigints(fences), "patience": _patience()}
+
+
+def hold(ids: Sequence[UUID], fences: Sequence[int], along: Along = _nothing) -> Found:
     """Lock those sagas whose call in flight is still ours by its fencing token. Needs a transaction."""
-    return _fetch(_HOLD_ALL, [Uuids(ids), Bigints(fences)])
+    return _fetch(_HOLD_ALL, _held(ids, fences), along)
 
 
-def hold_landed(runs: Sequence[Run], fences: Sequence[int]) -> tuple[list[Run], datetime | None]:
+def hold_landed(runs: Sequence[Run], fences: Sequence[int], along: Along = _nothing) -> Found:
     """Lock those of `runs` whose call, made with that fence, is still in flight, and answer them. Needs a transaction.
 
     As long as the fence is the same and the call in flight, nobody has moved the saga: all that may have changed in its
@@ -178,12 +209,10 @@ def hold_landed(runs: Sequence[Run], fences: Sequence[int]) -> tuple[list[Run], 
     """
     ids = [run.ticket.id for run in runs]
     if not all(run.in_hand for run in runs):
-        return hold(ids, fences)
+        return hold(ids, fences, along)
     for run in runs:
         run.in_hand = False
-    with bulk.binding_cursor(binary=True) as cursor:
-        cursor.execute(_HOLD_IN_HAND, [Uuids(ids), Bigints(fences)])
-        found = cursor.fetchall()
+    found = _rows(_HOLD_IN_HAND, _held(ids, fences), along)
     by_id = {run.ticket.id: run for run in runs}
     held = []
     for saga_id, pending_signals, _ in found:
@@ -214,9 +243,12 @@ def read_signals(runs: Sequence[Run]) -> None:
         waiting[saga_id].inbox.append(Signal(*rest))
 
 
+# Before a saga last went back to a wait, the step had other keys.
 _FIRST_ASKED = f"""
-    SELECT saga_id, min(started_at) FROM {SagaHistory._meta.db_table}
+    SELECT saga_id, min(started_at) FROM {SagaHistory._meta.db_table} AS h
     WHERE saga_id = ANY(%s) AND step = %s AND direction = %s AND status NOT IN ('UNAVAILABLE', 'STANDBY')
+      AND id > COALESCE((SELECT max(back.id) FROM {SagaHistory._meta.db_table} AS back
+                         WHERE back.saga_id = h.saga_id AND back.status = 'RETURNED'), 0)
     GROUP BY saga_id
 """  # noqa: S608
 
@@ -249,9 +281,26 @@ _SAVED = (
 )  # fmt: skip
 
 
-def save(runs: Sequence[Run], *, now: datetime) -> None:
-    """Write back every row of `runs` in one statement. Needs the transaction that locked them."""
-    bulk.update(
+_HISTORY = (
+    "saga",
+    "step",
+    "direction",
+    "status",
+    "attempt",
+    "message",
+    "error",
+    "started_at",
+    "finished_at",
+    "duration_ms",
+)
+
+
+def save(runs: Sequence[Run], *, now: datetime, history: Sequence[tuple[Any, ...]] = ()) -> None:
+    """Write back every row of `runs`, and append `history` to theirs, in one statement.
+
+    Needs the transaction that locked them.
+    """
+    bulk.write(
         SagaInstance,
         "id",
         _SAVED,
@@ -281,6 +330,7 @@ def save(runs: Sequence[Run], *, now: datetime) -> None:
             )
             for run in runs
         ),
+        beside=bulk.Insertion(SagaHistory, _HISTORY, history),
     )
 
 
@@ -292,20 +342,6 @@ def save_standby(runs: Sequence[Run]) -> None:
         ("standby", "standby_since"),
         [(run.ticket.id, run.standby, run.standby_since) for run in runs],
     )
-
-
-_HISTORY = (
-    "saga",
-    "step",
-    "direction",
-    "status",
-    "attempt",
-    "message",
-    "error",
-    "started_at",
-    "finished_at",
-    "duration_ms",
-)
 
 
 def save_history(rows: Sequence[tuple[Any, ...]]) -> None:

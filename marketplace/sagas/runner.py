@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -23,7 +24,8 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from marketplace.kernel.clock import database_now
-from marketplace.sagas import circuits, rows
+from marketplace.kernel.pipeline import closing
+from marketplace.sagas import circuits, rows, standby
 from marketplace.sagas.definition import find
 from marketplace.sagas.models import TERMINAL, Direction, Result, SagaInstance, Status
 from marketplace.sagas.outcomes import Unknown
@@ -36,6 +38,7 @@ from marketplace.sagas.timeouts import Overran
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.1  # how soon new work is seen while the only thing to do is to wait for answers
+AT_ONCE_SECONDS = 0.002  # how long an answer to the call that follows from one is waited for before the next claim
 GATHER_SECONDS = 0.003  # how long a first answer waits for others, to be recorded together with them
 SLOW_SECONDS = 0.5  # a call that takes longer keeps its worker claiming for others after the time is up ...
 OVERTIME_SECONDS = 10.0  # ... but no longer than this
@@ -87,7 +90,7 @@ class Airborne:
         return self.seconds > self.flight.call.timeout
 
 
-Fetch = Callable[[], tuple[list[Run], datetime | None]]
+Fetch = Callable[[rows.Along], rows.Found]
 Move = Callable[[Pass, list[Run]], None]
 
 
@@ -113,7 +116,9 @@ class Worker:
             if claimed >= limit:
                 self._on_full()
             if self._in_the_air:
-                self._settle(0 if claimed >= limit else POLL_SECONDS)
+                landed = self._settle(0 if claimed >= limit else POLL_SECONDS)
+                if landed and self._in_the_air and claimed < limit:
+                    self._settle(AT_ONCE_SECONDS)
             elif not claimed or not in_time:
                 return not claimed and in_time
 
@@ -128,7 +133,7 @@ class Worker:
     def _claim(self, limit: int) -> int:
         self.queues = [*self.queues[1:], *self.queues[:1]]  # each comes first in turn, so none waits for ever
         try:
-            return self._move(lambda: rows.claim(self.queues, limit), Pass.claimed)
+            return self._move(partial(rows.claim, self.queues, limit), Pass.claimed)
         except Exception as error:
             if is_outage(error):
                 raise
@@ -158,10 +163,11 @@ class Worker:
     def _move_now(self, fetch: Fetch, move: Move, *, alone: bool) -> int:
         leased_at = time.monotonic()  # before the database reads its clock, so that a lease ends for us first
         with transaction.atomic():
-            runs, now = fetch()
+            look = standby.Look()
+            runs, now = fetch(look.send)
             if now is None:
                 return 0
-            step = Pass(now=now, queues=frozenset(self.queues))
+            step = Pass(now=now, queues=frozenset(self.queues), ways=look.read())
             if alone:
                 settled = self._move_alone(step, runs, fetch, move)
                 if settled is None:
@@ -169,7 +175,8 @@ class Worker:
                 step = settled
             else:
                 move(step, runs)
-                step.write()
+                with nullcontext() if step.heard else closing():
+                    step.write()
         self._committed(step, leased_at, len(runs))
         return len(runs)
 
@@ -187,9 +194,10 @@ class Worker:
             if is_outage(error):
                 raise
             if isinstance(error, Overran) and step.overran is None:
-                again, now = fetch()
+                look = standby.Look()
+                again, now = fetch(look.send)
                 if now is not None:
-                    step = Pass(now=now, queues=frozenset(self.queues), overran=error)
+                    step = Pass(now=now, queues=frozenset(self.queues), ways=look.read(), overran=error)
                     return self._move_alone(step, again, fetch, move)
             park(runs[0].ticket.id, error)
             return None
@@ -220,8 +228,8 @@ class Worker:
         for future in [future for future in self._in_the_air if future.cancel()]:
             self._launch(self._in_the_air.pop(future))
 
-    def _settle(self, patience: float) -> None:
-        """Record the answers that are there, after waiting at most `patience` seconds for the first."""
+    def _settle(self, patience: float) -> bool:
+        """Record the answers that are there, after waiting at most `patience` seconds for the first; any?"""
         done, pending = wait(self._in_the_air, timeout=patience, return_when=FIRST_COMPLETED)
         if done and pending:
             late, _ = wait(pending, timeout=GATHER_SECONDS)
@@ -241,6 +249,7 @@ class Worker:
         if landed:
             self._answer(landed, replies)
         self._renew()
+        return bool(landed)
 
     def _reply(self, future: Future[Any], airborne: Airborne) -> Any:
         if not future.done():

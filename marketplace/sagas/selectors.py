@@ -13,6 +13,7 @@ from marketplace.sagas.definition import find
 from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import TERMINAL, Direction, SagaInstance, SagaSignal, Status
 from marketplace.sagas.standing import undos_done, undos_left
+from marketplace.sagas.ticket import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def remains(saga_id: UUID) -> Remains:
     if definition is None:
         return Remains(True, (), tuple(reversed(row.steps[: row.position + 1])), redrive_at=redrive_at)
     undone = tuple(undos_done(definition, row.position, row.undone))
-    left = tuple(undos_left(definition, row.position))
+    left = tuple(undos_left(definition, row.position, Cause(**row.cause) if row.cause else None))
     return Remains(True, undone, left, row.current_step if row.attempt else "", redrive_at)
 
 
@@ -130,6 +131,18 @@ def statuses(subject_ids: Sequence[UUID], *, name: str) -> dict[UUID, str]:
     found = dict(rows.values_list("subject_id", "status"))
     archived = [subject_id for subject_id in subject_ids if subject_id not in found]
     return found | (archive.statuses(archived, name=name) if archived else {})
+
+
+def ids(subject_ids: Sequence[UUID], *, name: str) -> dict[UUID, UUID]:
+    """The id of the saga `name` of each of these subjects, archived ones aside."""
+    rows = SagaInstance.objects.filter(name=name, subject_id__in=list(subject_ids))
+    return dict(rows.values_list("subject_id", "id"))
+
+
+def parked_at(saga_ids: Sequence[UUID], step: str) -> set[UUID]:
+    """Which of these sagas need a person at that step."""
+    rows = SagaInstance.objects.filter(pk__in=list(saga_ids), status=Status.NEEDS_ATTENTION, current_step=step)
+    return set(rows.values_list("id", flat=True))
 
 
 def signalled(saga_ids: Sequence[UUID], name: str) -> set[UUID]:

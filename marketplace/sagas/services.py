@@ -55,18 +55,23 @@ def start(definition: type[Saga], starts: Sequence[Start], *, now: datetime) -> 
 # What makes a saga due by a signal: a wait may be over, or a stop may act. A pause before the next attempt is not cut
 # short by anything else, and nothing hurries a call in flight, a compensation, or a saga that is left to a person.
 _SIGNAL = """
-    WITH saga AS MATERIALIZED (
+    WITH given AS MATERIALIZED (
+        SELECT * FROM unnest(%(sagas)s::uuid[], %(signals)s::text[], %(payloads)s::jsonb[])
+            WITH ORDINALITY AS g (saga_id, signal_id, payload, place)),
+    saga AS MATERIALIZED (
         SELECT id, name, version, subject_id, status, queue, position, undoing, attempt, wait_until, cause
-        FROM sagas_sagainstance WHERE id = %(saga)s FOR UPDATE),
+        FROM sagas_sagainstance WHERE id = ANY(%(sagas)s::uuid[]) ORDER BY id FOR UPDATE),
     stored AS (
         INSERT INTO sagas_sagasignal (saga_id, name, signal_id, payload, received_at, consumed_at, disposition)
-        SELECT id, %(name)s, %(signal)s, %(payload)s::jsonb, clock_timestamp(),
+        SELECT saga.id, %(name)s, given.signal_id, given.payload, clock_timestamp(),
                CASE WHEN status = ANY(%(terminal)s) THEN clock_timestamp() END,
                CASE WHEN status = ANY(%(terminal)s) THEN 'TOO_LATE' ELSE '' END
-        FROM saga ON CONFLICT (saga_id, name, signal_id) DO NOTHING RETURNING saga_id, received_at, consumed_at),
+        FROM given JOIN saga ON saga.id = given.saga_id ORDER BY given.place
+        ON CONFLICT (saga_id, name, signal_id) DO NOTHING RETURNING saga_id, signal_id, received_at, consumed_at),
+    news AS (SELECT saga_id, count(*) AS signals FROM stored WHERE consumed_at IS NULL GROUP BY saga_id),
     woken AS (
         UPDATE sagas_sagainstance AS t SET
-            pending_signals = pending_signals + 1,
+            pending_signals = pending_signals + news.signals,
             due_at = CASE WHEN in_flight OR undoing OR status = 'NEEDS_ATTENTION' THEN due_at
                           WHEN wait_until IS NULL AND EXISTS (
                               SELECT 1 FROM unnest(%(names)s::text[], %(versions)s::int[], %(until)s::int[])
@@ -74,14 +79,15 @@ _SIGNAL = """
                               WHERE known.name = t.name AND known.version = t.version AND t.position > known.until)
                           THEN due_at
                           ELSE LEAST(due_at, clock_timestamp()) END
-        FROM stored WHERE t.id = stored.saga_id AND stored.consumed_at IS NULL RETURNING due_at)
-    SELECT saga.name, saga.version, saga.subject_id, saga.status, saga.queue, saga.position, saga.undoing,
+        FROM news WHERE t.id = news.saga_id RETURNING t.id, t.due_at)
+    SELECT saga.name, saga.version, saga.subject_id, saga.status, saga.queue, saga.position,
+           saga.undoing AND COALESCE(saga.cause->>'kind', '') <> 'returned',
            saga.attempt, saga.wait_until, COALESCE(saga.cause->>'code', ''), clock_timestamp(),
-           (SELECT received_at FROM stored),
+           (SELECT received_at FROM stored WHERE stored.saga_id = saga.id AND stored.signal_id = given.signal_id),
            (SELECT disposition FROM sagas_sagasignal
-            WHERE saga_id = %(saga)s AND name = %(name)s AND signal_id = %(signal)s),
-           (SELECT due_at <= clock_timestamp() FROM woken)
-    FROM saga
+            WHERE saga_id = saga.id AND name = %(name)s AND signal_id = given.signal_id),
+           (SELECT due_at <= clock_timestamp() FROM woken WHERE woken.id = saga.id)
+    FROM given LEFT JOIN saga ON saga.id = given.saga_id ORDER BY given.place
 """
 
 
@@ -94,7 +100,7 @@ class _Arrival(NamedTuple):
     status: str
     queue: str
     position: int
-    undoing: bool
+    undoing: bool  # for good, and not only back to a wait
     attempt: int
     wait_until: datetime | None
     code: str
@@ -117,6 +123,15 @@ class Receipt:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One signal for one saga, for `signal_many`."""
+
+    saga_id: UUID
+    signal_id: str
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
 def signal(saga_id: UUID, name: str, *, signal_id: str, payload: dict[str, Any] | None = None) -> Receipt:
     """Store a signal for a saga, once per `signal_id`, and make the saga due. Takes the saga's row lock for an instant.
 
@@ -125,34 +140,55 @@ def signal(saga_id: UUID, name: str, *, signal_id: str, payload: dict[str, Any] 
     is stored. Who comes first, a signal or the step that makes it pointless, is decided by that lock. Raises
     `NoSuchSaga`.
     """
-    payload = payload or {}
+    return signal_many(name, [Signal(saga_id, signal_id, payload or {})])[0]
+
+
+def signal_many(name: str, signals: Sequence[Signal]) -> list[Receipt]:
+    """Do what `signal` does for each of `signals`, all called `name`, in their order; answer each.
+
+    One statement, however many they are. It locks the sagas' rows in the order of their ids, until the end of the
+    caller's transaction or of its own.
+    """
+    if not signals:
+        return []
     known = stopped_by(name)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             _SIGNAL,
             {
-                "saga": saga_id,
+                "sagas": [one.saga_id for one in signals],
+                "signals": [one.signal_id for one in signals],
+                "payloads": [bulk.to_json(one.payload) for one in signals],
                 "name": name,
-                "signal": signal_id,
-                "payload": bulk.to_json(payload),
                 "terminal": sorted(TERMINAL),
                 "names": [kind for kind, _, _ in known],
                 "versions": [version for _, version, _ in known],
                 "until": [until for _, _, until in known],
             },
         )
-        row = cursor.fetchone()
-        if row is None and archive.bring_back(saga_id):  # so that late news is answered as ever
-            return signal(saga_id, name, signal_id=signal_id, payload=payload)
-        if row is None:
-            raise NoSuchSaga
-        arrival = _Arrival(*row)
-        if arrival.due:
-            transaction.on_commit(partial(doorbell.ring, arrival.queue))
-        definition = find(arrival.name, arrival.version)
-        if definition and name in definition.late and arrival.stored_at and arrival.status in TERMINAL:
-            late = (saga_id, arrival.subject_id, name, signal_id, payload, arrival.stored_at)
-            definition.late[name](LateSignal(*late, status=arrival.status, code=arrival.code))
+        rows = cursor.fetchall()
+        receipts: list[Receipt] = []
+        due: set[str] = set()
+        for one, row in zip(signals, rows, strict=True):
+            if row[0] is None:
+                if not archive.bring_back(one.saga_id):
+                    raise NoSuchSaga
+                receipts += signal_many(name, [one])  # so that late news is answered as ever
+                continue
+            arrival = _Arrival(*row)
+            due |= {arrival.queue} if arrival.due else set()
+            receipts.append(_receive(name, one, arrival))
+        for queue in sorted(due):
+            transaction.on_commit(partial(doorbell.ring, queue))
+        return receipts
+
+
+def _receive(name: str, one: Signal, arrival: _Arrival) -> Receipt:
+    """Have the definition's rule answer it, where it is too late; say what became of it."""
+    definition = find(arrival.name, arrival.version)
+    if definition and name in definition.late and arrival.stored_at and arrival.status in TERMINAL:
+        late = (one.saga_id, arrival.subject_id, name, one.signal_id, one.payload, arrival.stored_at)
+        definition.late[name](LateSignal(*late, status=arrival.status, code=arrival.code))
     accepted = _can_act(definition, arrival, name)
     return Receipt(accepted=accepted, duplicate=arrival.stored_at is None, status=arrival.status)
 

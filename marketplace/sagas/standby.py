@@ -16,6 +16,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from marketplace.kernel import bulk
 from marketplace.sagas.models import Circuit
 
 RECHECK_SECONDS = 60.0  # who stands by looks again after this to twice this
@@ -76,16 +77,32 @@ def names(definition: str, step: str, queue: str) -> Sequence[str]:
     return (f"queue:{queue}", definition, f"{definition}/{step}") if step else (definition,)
 
 
+class Look:
+    """One look at which ways are closed, that goes along with whatever else its transaction begins with."""
+
+    def __init__(self) -> None:
+        self._cursor = bulk.binding_cursor(binary=True)
+
+    def send(self) -> None:
+        """Ask, in a transaction."""
+        self._cursor.execute(_LOOK)
+
+    def read(self) -> Ways:
+        """Return what was answered."""
+        rows = self._cursor.fetchall()
+        self._cursor.close()
+        if not rows:
+            return _ALL_CLEAR
+        paused = frozenset(what for kind, what, _, _ in rows if kind == "pause")
+        circuits = {name: state for kind, name, state, _ in rows if kind == "circuit"}
+        return Ways(paused, circuits, {name: probe for _, name, _, probe in rows if probe is not None})
+
+
 def look() -> Ways:
     """Look once which ways are closed: one query."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOOK)
-        rows = cursor.fetchall()
-    if not rows:
-        return _ALL_CLEAR
-    paused = frozenset(what for kind, what, _, _ in rows if kind == "pause")
-    circuits = {name: state for kind, name, state, _ in rows if kind == "circuit"}
-    return Ways(paused, circuits, {name: probe for _, name, _, probe in rows if probe is not None})
+    one = Look()
+    one.send()
+    return one.read()
 
 
 _ALL_CLEAR = Ways()

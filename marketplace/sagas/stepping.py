@@ -8,6 +8,7 @@ made inside a transaction), to a wait, to another machine's queue, or to its end
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, cast
 
 from django.conf import settings
@@ -21,7 +22,7 @@ from marketplace.sagas.gate import Gate, remote_of
 from marketplace.sagas.models import Result, Status
 from marketplace.sagas.outcomes import Done, Outcome, Ready, Retry, Unknown
 from marketplace.sagas.rows import Run
-from marketplace.sagas.standing import CLOSING, lacks, node_of, past_pivot, saga_of
+from marketplace.sagas.standing import CLOSING, lacks, node_of, past_pivot, saga_of, time_for
 from marketplace.sagas.ticket import Ticket
 from marketplace.sagas.timeouts import Limit, Overran
 
@@ -46,24 +47,32 @@ class Flight:
 class Pass(Course):
     """The moves of one transaction. `claimed` or `answered` once, then `write`."""
 
-    def __init__(self, *, now: datetime, queues: frozenset[str], overran: Overran | None = None) -> None:
-        """`overran`: leave out the step that took too long when this was tried before, and count that as an attempt."""
+    def __init__(
+        self,
+        *,
+        now: datetime,
+        queues: frozenset[str],
+        ways: standby.Ways | None = None,
+        overran: Overran | None = None,
+    ) -> None:
+        """`ways`: which are closed, if somebody has looked already.
+
+        `overran`: leave out the step that took too long when this was tried before, and count that as an attempt.
+        """
         super().__init__(now=now)
-        self._limit = Limit()
+        self._limit = Limit(settings.SAGA_STEP_TIMEOUT_SECONDS)  # as `rows` has set it for whoever claims or holds
         self.overran = overran
         self.flights: list[Flight] = []
         self.bells: set[str] = set()  # queues of other workers that now have something due
-        self.gate = Gate()
+        self.gate = Gate(ways)
         self._queues = queues
         self._runs: list[Run] = []
-        self._order: dict[Any, int] = {}
         self._frontier: dict[tuple[bool, int, type[Saga]], list[Run]] = {}
 
     # --- the two ways in ----------------------------------------------------------------------------------------------
 
     def claimed(self, runs: Sequence[Run]) -> None:
         """Move sagas that were due on to where they can't go further now."""
-        self._limit.set(settings.SAGA_STEP_TIMEOUT_SECONDS)
         known = self._take(runs)
         parked = [run for run in known if run.status == Status.NEEDS_ATTENTION]
         if parked:
@@ -73,7 +82,7 @@ class Pass(Course):
             if run.status == Status.STARTED:
                 run.status = Status.IN_PROGRESS
             if run.deadline_at is None:  # counted from the first time somebody works on it
-                run.deadline_at = self.now + timedelta(seconds=settings.SAGA_TIMEOUT_SECONDS)
+                run.deadline_at = self.now + time_for(run)
             if run.in_flight:
                 self._lost(run)
             elif self._overdue(run) and not stops.may_stop(run):
@@ -89,7 +98,6 @@ class Pass(Course):
         """
         if not onward:
             self._queues = frozenset()
-        self._limit.set(settings.SAGA_STEP_TIMEOUT_SECONDS)
         groups: dict[tuple[bool, int, type[Saga]], list[Run]] = {}
         for run in self._take(runs):
             groups.setdefault(_key(run), []).append(run)
@@ -105,17 +113,23 @@ class Pass(Course):
                 self._apply(run, node, cast(Outcome, outcome), started_at=run.step_started_at, circuit=circuit)
         self._advance()
 
+    @property
+    def heard(self) -> bool:
+        """Whether signals have come, some of which `write` may have to answer once everything is written."""
+        return any(run.inbox for run in self._runs)
+
     def write(self) -> None:
         """Write everything, in a constant number of statements. The transaction may commit after it."""
         with pipelined():  # to a saga that travels alone, waiting for each of them is most of its time
             for workspace in self._workspaces.values():
                 workspace.close(now=self.now)
             late = [answer for run in self._runs if run.inbox for answer in stops.answer(run)]
-            self._journal.write()
             self.gate.write({flight.run.ticket.id for flight in self.flights})
             rows.save_standby(self._standing)
             rows.save_signals(self._runs, now=self.now)
-            rows.save(self._runs, now=self.now)
+            self._journal.write(self._runs)
+            for workspace in self._workspaces.values():
+                workspace.finish(now=self.now)
         for rule, signal in late:  # last, so that it finds everything as it is from now on
             rule(signal)
 
@@ -124,7 +138,8 @@ class Pass(Course):
     def _take(self, runs: Sequence[Run]) -> list[Run]:
         """Open the workspaces and the inboxes of `runs`; park those whose definition, or step, is gone."""
         self._runs.extend(runs)
-        self._order.update((run.ticket.id, at) for at, run in enumerate(runs))
+        for place, run in enumerate(runs):
+            run.place = place
         opened: dict[type[Workspace], list[Ticket]] = {}
         for run in runs:
             if run.saga is not None:
@@ -170,7 +185,7 @@ class Pass(Course):
         """Run group after group: forward from the first step on, then undoing from the last one back."""
         while self._frontier:
             key = min(self._frontier, key=lambda k: (k[0], -k[1] if k[0] else k[1], k[2].name))
-            group = sorted(self._frontier.pop(key), key=lambda run: self._order[run.ticket.id])
+            group = sorted(self._frontier.pop(key), key=_by_place)
             undoing, position, saga = key
             node = saga.steps[position] if position != CLOSING else None
             group = self._let_through(group, saga, node)
@@ -179,7 +194,7 @@ class Pass(Course):
             if node is None:
                 self._close(group, saga)
             elif isinstance(node, Wait):
-                self._wait(group, node)
+                (self._come_back if undoing else self._wait)(group, node)
             elif isinstance(node, Call):
                 if node.unless is not None and not undoing:
                     group = [run for run in group if not self._passed_by(run, node)]
@@ -231,6 +246,8 @@ class Pass(Course):
                 forgotten = window is not None and self.now - begun >= window
                 run.fence += 1
                 run.in_flight = True
+                if answer.data:
+                    run.ticket.context.update(answer.data)
                 run.step_started_at = started_at
                 run.due_at = self.now + self._lease
                 self.flights.append(Flight(run, node, answer.request, probing=forgotten))
@@ -276,6 +293,21 @@ class Pass(Course):
             else:
                 self._apply(run, node, outcome, started_at=run.step_started_at)
 
+    def _come_back(self, group: list[Run], node: Wait) -> None:
+        """They are back at `node`: put the books right, and wait anew."""
+        started_at = self._journal.clock()
+        tickets = self._tickets(group, node)
+        outcomes = node.returned(tickets, now=self.now) if node.returned else [Done() for _ in tickets]
+        for run, outcome in self._pair(group, outcomes):
+            if isinstance(outcome, Done):
+                message = outcome.message or f"Back to {node.name}, to wait anew."
+                self._journal.note(run, node.name, Result.RETURNED, message, started_at=started_at)
+                run.ticket.context.update(outcome.data)
+                self._turn_round(run, node)
+            else:
+                self._journal.note(run, node.name, Result.PARKED, _why(outcome), started_at=started_at)
+                self._park(run, f"everything since {node.name} is undone, but going back failed: {_why(outcome)}")
+
     def _expire(self, run: Run, node: Wait) -> None:
         """The time to wait is over: leave by the wait's exit, or to a person where that leads back and none may go."""
         self._journal.note(run, node.name, Result.EXPIRED, node.otherwise.message, started_at=run.step_started_at)
@@ -316,6 +348,9 @@ class Pass(Course):
     @cached_property
     def _lease(self) -> timedelta:
         return timedelta(seconds=settings.SAGA_LEASE_SECONDS)
+
+
+_by_place = attrgetter("place")
 
 
 def _key(run: Run) -> tuple[bool, int, type[Saga]]:

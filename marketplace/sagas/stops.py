@@ -6,7 +6,7 @@ from marketplace.sagas import rows
 from marketplace.sagas.definition import LateRule, Wait
 from marketplace.sagas.models import TERMINAL
 from marketplace.sagas.rows import Run, Signal
-from marketplace.sagas.standing import node_of, past_pivot, saga_of
+from marketplace.sagas.standing import is_returning, node_of, past_pivot, saga_of
 from marketplace.sagas.ticket import LateSignal
 
 
@@ -49,7 +49,7 @@ def answer(run: Run) -> list[tuple[LateRule, LateSignal]]:
 def _too_late(run: Run, signal: Signal) -> bool:
     if run.status in TERMINAL:
         return True
-    if run.undoing:
+    if run.undoing and not is_returning(run):
         return run.saga is None or signal.name not in run.saga.late
     return run.saga is not None and past_pivot(run) and signal.name in run.saga.stops
 

@@ -3,21 +3,26 @@
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
+
+RETURNED: Final = "returned"  # the kind of a cause that leads back to a wait, and not to the end
+ROUNDS: Final = "_rounds"  # in a saga's context: for each step that it has come back past, which time that is done now
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a saga is being undone."""
+    """Why a saga is being undone: all of it, or (`RETURNED`, with the `step` that says so) back to a wait."""
 
-    kind: str  # "failed": wanted and couldn't be had; "cancelled": somebody, or time, decided to stop
+    kind: str  # "failed": wanted and couldn't be had; "cancelled": somebody, or time, decided to stop; or RETURNED
     code: str
     message: str = ""
     data: dict[str, Any] | None = None
+    step: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "code": self.code, "message": self.message, "data": self.data or {}}
+        known = {"kind": self.kind, "code": self.code, "message": self.message, "data": self.data or {}}
+        return {**known, "step": self.step} if self.step else known
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +71,24 @@ class Ticket:
 
     @property
     def key(self) -> str:
-        """The idempotency key of the step: the same for each of its attempts, another one for its undo."""
-        return f"{self.id}:{self.step}:undo" if self.undoing else f"{self.id}:{self.step}"
+        """The idempotency key of the step: the same for each of its attempts, another one for its undo.
+
+        A step that is done anew, because the saga has gone back (`Back`), has new keys: to the old ones, whoever
+        remembers them could only repeat the old answer.
+        """
+        key = self.key_of(self.step)
+        return f"{key}:undo" if self.undoing else key
 
     def key_of(self, step: str) -> str:
         """The key under which `step` was, or may have been, done: all that its undo has to go by."""
-        return f"{self.id}:{step}"
+        time = self.round_of(step)
+        return f"{self.id}:{step}" if time == 1 else f"{self.id}:{step}:{time}"
+
+    def round_of(self, step: str) -> int:
+        """For which time `step` is, or was last, done: 1, and one more for each time the saga has gone back past it."""
+        rounds = self.context.get(ROUNDS)
+        time: int = rounds.get(step, 1) if rounds else 1
+        return time
 
     def __repr__(self) -> str:
         return f"<Ticket {self.id} {'undo ' if self.undoing else ''}{self.step} attempt {self.attempt}>"

@@ -18,11 +18,16 @@ class Overran(Exception):
         self.undoing = undoing
 
 
-class Limit:
-    """The time-out of the statements of one transaction, which it ends with."""
+def written(seconds: float) -> str:
+    """Return a statement's time-out as PostgreSQL reads it."""
+    return f"{max(1, round(seconds * 1000))}ms"
 
-    def __init__(self) -> None:
-        self._seconds: float | None = None
+
+class Limit:
+    """The time-out of the statements of one transaction, which it ends with; `seconds` as it was set from the start."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
     def set(self, seconds: float) -> None:
         """From now on no statement of this transaction may take longer; costs a statement where that is new."""
@@ -30,7 +35,7 @@ class Limit:
             return
         self._seconds = seconds
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{max(1, round(seconds * 1000))}ms"])
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [written(seconds)])
 
     @contextmanager
     def watch(self, step: str, seconds: float, *, undoing: bool) -> Iterator[None]:

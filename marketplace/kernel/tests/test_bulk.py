@@ -104,3 +104,38 @@ def test_a_lost_compare_and_set_is_told_and_changes_nothing():
 
 def test_keys_that_do_not_exist_are_not_answered():
     assert bulk.update(Parcel, "id", ["count"], [(UUID(int=1), 5)]) == []
+
+
+def test_rows_are_inserted_beside_an_update_in_one_statement(django_assert_num_queries):
+    rows, more = parcels(3), [(new_id(), f"other {number}", number, None, NOON) for number in range(2)]
+    bulk.insert(Parcel, FIELDS, rows)
+
+    with django_assert_num_queries(1):
+        beside = bulk.Insertion(Parcel, FIELDS, more)
+        assert bulk.update(Parcel, "id", ["count"], [(rows[0][0], 7)], beside=beside) == [rows[0][0]]
+
+    assert Parcel.objects.count() == 5
+    assert Parcel.objects.get(id=rows[0][0]).count == 7
+
+
+@pytest.mark.parametrize("write", [bulk.update, bulk.write])
+def test_of_an_update_and_what_is_beside_it_either_may_be_nothing(write, django_assert_num_queries):
+    rows = parcels(2)
+    with django_assert_num_queries(1):
+        write(Parcel, "id", ["count"], [], beside=bulk.Insertion(Parcel, FIELDS, rows))
+    with django_assert_num_queries(1):
+        write(Parcel, "id", ["count"], [(rows[0][0], 7)], beside=bulk.Insertion(Parcel, FIELDS, []))
+    with django_assert_num_queries(0):
+        write(Parcel, "id", ["count"], [], beside=bulk.Insertion(Parcel, FIELDS, []))
+
+    assert set(Parcel.objects.values_list("count", flat=True)) == {7, 1}
+
+
+def test_rows_that_are_there_for_sure_are_written_without_asking(django_assert_num_queries):
+    rows = parcels(3)
+    bulk.insert(Parcel, FIELDS, rows)
+
+    with django_assert_num_queries(1):
+        bulk.write(Parcel, "id", ["count", "data"], [(row[0], 9, None) for row in rows])
+
+    assert Parcel.objects.filter(count=9, data__isnull=True).count() == 3

@@ -1,9 +1,9 @@
 import pytest
 from django.contrib.auth.models import Group
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 from marketplace.kernel import bulk
-from marketplace.kernel.pipeline import pipelined
+from marketplace.kernel.pipeline import closing, opening, pipelined
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,3 +71,112 @@ def test_outside_of_a_transaction_it_is_refused():
         insert("a")
 
     assert names() == []
+
+
+def test_a_transaction_may_be_sent_in_two_trips():
+    """BEGIN goes with the first statements, COMMIT with the last; and it is a transaction like any other."""
+    with transaction.atomic():
+        with connection.cursor() as one, connection.cursor() as other:
+            with opening():
+                one.execute("SELECT count(*) FROM auth_group")
+                other.execute("SELECT now() = statement_timestamp()")
+            assert one.fetchone() == (0,)
+            assert other.fetchone() == (False,)  # the second statement of one transaction
+        insert("a")
+        transaction.on_commit(lambda: seen.append(names()))
+        seen = []
+        with closing():
+            insert("b")
+            insert("c")
+
+    assert seen == [["a", "b", "c"]]  # once it is committed, and with the connection back as it was
+    assert connection.get_autocommit()
+    assert names() == ["a", "b", "c"]
+
+
+def test_what_fails_after_the_opening_leaves_nothing():
+    def write():
+        with transaction.atomic():
+            with opening():
+                insert("a")
+            insert(str(1 / 0))
+
+    with pytest.raises(ZeroDivisionError):
+        write()
+
+    assert names() == []
+
+
+def test_what_fails_at_the_opening_leaves_a_good_connection():
+    with pytest.raises(ProgrammingError), transaction.atomic(), opening(), connection.cursor() as cursor:
+        cursor.execute("SELECT nonsense FROM nowhere")
+
+    insert("a")
+    assert names() == ["a"]
+
+
+def test_what_fails_at_the_closing_is_not_committed():
+    told = []
+
+    def write():
+        with transaction.atomic():
+            transaction.on_commit(lambda: told.append("committed"))
+            insert("a")
+            with closing():
+                insert("b")
+                insert("a")
+
+    with pytest.raises(IntegrityError):
+        write()
+
+    assert names() == []
+    assert told == []
+
+
+def test_what_only_the_commit_finds_out_is_raised_too():
+    """A deferred constraint, say."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE once (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+
+    def write():
+        with transaction.atomic(), closing(), connection.cursor() as cursor:
+            insert("a")
+            cursor.execute("INSERT INTO once VALUES (1), (1)")
+
+    with pytest.raises(IntegrityError):
+        write()
+
+    assert names() == []
+    insert("b")
+    assert names() == ["b"]
+
+
+def test_inside_of_another_transaction_nothing_is_committed():
+
+    def write():
+        with transaction.atomic():
+            insert("a")
+            with transaction.atomic():
+                with opening():
+                    insert("b")
+                with closing():
+                    insert("c")
+            assert names() == ["a", "b", "c"]
+            insert(str(1 / 0))
+
+    with pytest.raises(ZeroDivisionError):
+        write()
+
+    assert names() == []
+
+
+def test_blocks_within_a_block_wait_with_it():
+    with transaction.atomic():
+        with pipelined():
+            with pipelined():
+                insert("a")
+            insert("b")
+        with opening():  # not the first thing at all
+            insert("c")
+
+    assert names() == ["a", "b", "c"]

@@ -87,8 +87,10 @@ def intercepted(definition: type[Saga], interceptor: Interceptor) -> Iterator[No
 def _wrapped(node: Node, interceptor: Interceptor) -> Node:
     forward = Place(node.name)
     if isinstance(node, Wait):
-        receive = node.receive or _take_note
-        return replace(node, receive=_Handler(forward, receive, interceptor))
+        receive, returned = node.receive or _take_note, node.returned or _take_note
+        back = Place(node.name, undoing=True)
+        handlers = [_Handler(forward, receive, interceptor), _Handler(back, returned, interceptor)]
+        return replace(node, receive=handlers[0], returned=handlers[1])
     back = Place(node.name, undoing=True)
     if isinstance(node, Call):
         undo_call = _Remote(back, node.undo, interceptor) if node.undo is not None else None
@@ -136,7 +138,7 @@ class _Remote:
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
         answers = self._interceptor.intend(self._place, tickets, lambda some: self._inner.prepare(some, now=now))
         return [
-            Ready(_Addressed(ticket.id, answer.request)) if isinstance(answer, Ready) else answer
+            replace(answer, request=_Addressed(ticket.id, answer.request)) if isinstance(answer, Ready) else answer
             for ticket, answer in zip(tickets, answers, strict=True)
         ]
 

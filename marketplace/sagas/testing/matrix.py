@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from marketplace.sagas.definition import Saga
+from marketplace.sagas.definition import Node, Saga
 from marketplace.sagas.testing.nursery import Doom, Nursery
 from marketplace.sagas.testing.seams import Boundary
 
@@ -139,13 +139,17 @@ class Matrix:
         yield from self.complaints()
 
 
+def _has_way_back(node: Node, definition: type[Saga]) -> bool:
+    return getattr(node, "undo", None) is not None or any(one.returns_to == node.name for one in definition.steps)
+
+
 def untold(definitions: Iterable[type[Saga]], scenarios: Iterable[Scenario]) -> list[str]:
-    """The places that no scenario comes past: every step, and every undo, of `definitions`."""
+    """The places that no scenario comes past: every step, every undo, and every wait that one comes back to."""
     told = {(scenario.definition, place) for scenario in scenarios for place in scenario.story}
     places = [
         (definition, place)
         for definition in definitions
         for node in definition.steps
-        for place in (node.name, *([f"-{node.name}"] if getattr(node, "undo", None) is not None else []))
+        for place in (node.name, *([f"-{node.name}"] if _has_way_back(node, definition) else []))
     ]
     return [f"{definition.name}: {place}" for definition, place in places if (definition, place) not in told]

@@ -8,7 +8,7 @@ from marketplace.sagas.models import Direction, Result, SagaHistory, SagaInstanc
 from marketplace.sagas.testing.interception import Place
 
 _DONE = (Result.DONE, Result.RESOLVED)
-_NO_ATTEMPT = (Result.STOPPED, Result.RETRIED, Result.RESOLVED, Result.IGNORED, Result.EXPIRED)
+_NO_ATTEMPT = (Result.STOPPED, Result.RETRIED, Result.RESOLVED, Result.IGNORED, Result.EXPIRED, Result.RETURNED)
 
 
 @dataclass(frozen=True, slots=True)

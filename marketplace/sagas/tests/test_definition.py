@@ -92,6 +92,51 @@ REFUSED: list[tuple[str, Callable[[], Any], str]] = [
         "Odd: 'a' is a call and the pivot: nobody can undo it, so when its retries are spent it must park",
     ),
     (
+        "a way back to nowhere",
+        lambda: define(wait(), Call("a", do=FAR, returns_to="b")),
+        "Odd: 'a' returns to 'b', and there is no such step",
+    ),
+    (
+        "a way back that leads forward",
+        lambda: define(Call("a", do=FAR, returns_to="pause"), wait()),
+        "Odd: 'a' can only return to a wait that lies before it, and 'pause' does not",
+    ),
+    (
+        "a way back to no wait",
+        lambda: define(Step("b", do=DO, undo=DO), Call("a", do=FAR, returns_to="b")),
+        "Odd: 'a' can only return to a wait: 'b' would be done again without anybody asking",
+    ),
+    (
+        "a way back past what is not undone",
+        lambda: define(wait(), Step("b", do=DO), Call("a", do=FAR, returns_to="pause")),
+        "Odd: 'a' returns past 'b', which has no undo: it would be done twice",
+    ),
+    (
+        "a way back from past the pivot",
+        lambda: define(wait(), Step("b", do=DO, pivot=True), Call("a", do=FAR, retry=PARKS, returns_to="pause")),
+        "Odd: 'a' lies at or after the pivot: there is no way back to 'pause'",
+    ),
+    (
+        "a way back from the pivot",
+        lambda: define(wait(), Call("a", do=FAR, retry=PARKS, pivot=True, returns_to="pause")),
+        "Odd: 'a' lies at or after the pivot: there is no way back to 'pause'",
+    ),
+    (
+        "a way back past what was given",
+        lambda: define(wait(), Call("a", do=FAR, undo=FAR, given=True, returns_to="pause")),
+        "Odd: 'a' returns past what was given before the saga began: that can't be had anew",
+    ),
+    (
+        "a wait to which nobody comes back",
+        lambda: define(wait(returned=DO)),
+        "Odd: no step returns to 'pause', so what it does when the saga has come back is never done",
+    ),
+    (
+        "what a wait does when one comes back takes no time",
+        lambda: define(wait(returned=timeless), Call("a", do=FAR, returns_to="pause")),
+        "Odd: 'pause' is decided by 'timeless', which can't be called as timeless(..., now=now)",
+    ),
+    (
         "no attempt at all",
         lambda: define(Step("a", do=DO, retry=RetryPolicy(attempts=0))),
         "Odd: 'a' must be allowed at least one attempt",

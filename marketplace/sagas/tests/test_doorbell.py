@@ -19,9 +19,20 @@ from redis import Redis
 
 from marketplace.kernel.clock import database_now
 from marketplace.sagas import doorbell, tasks
+from marketplace.sagas.line import Line
 from marketplace.sagas.models import SagaInstance, Status
 from marketplace.sagas.runner import Worker
-from marketplace.sagas.tests.driving import QUEUES, begin, begin_one, change, committing, history, run_sql, saga
+from marketplace.sagas.tests.driving import (
+    QUEUES,
+    begin,
+    begin_one,
+    change,
+    committing,
+    history,
+    run_sql,
+    saga,
+    until_true,
+)
 from marketplace.sagas.tests.trip import SplitTrip, world
 
 pytestmark = committing
@@ -128,7 +139,7 @@ def test_answering_moves_everything_and_takes_the_flag_down(redis: Bell) -> None
 
 def test_answering_when_there_is_nothing_is_cheap(redis: Bell, django_assert_num_queries: Any) -> None:
     doorbell.ring("orders")
-    with django_assert_num_queries(6):  # two empty claims
+    with django_assert_num_queries(8):  # two empty claims
         assert doorbell.answer("orders", 0, QUEUES) == 0
     assert not flag(redis)
 
@@ -149,17 +160,49 @@ def test_what_is_committed_before_the_flag_is_taken_down_is_seen(redis: Bell, st
     assert saga(trips[0]).status == Status.COMPLETED
 
 
-def test_what_is_committed_after_the_last_claim_rings_anew(redis: Bell, staged: type[Staged]) -> None:
+@pytest.mark.core
+def test_what_is_committed_after_the_last_claim_is_heard_on_the_line(redis: Bell, staged: type[Staged]) -> None:
     trips: list[Any] = []
     doorbell.ring("orders")
     redis.delete("orders")
     staged.after[2] = lambda: trips.append(begin_one())
+    assert doorbell.answer("orders", 0, QUEUES) > 0
+    assert saga(trips[0]).status == Status.COMPLETED
+    assert messages(redis) == []
+    assert not flag(redis)
+
+
+@pytest.mark.core
+def test_what_is_committed_while_the_line_is_hung_up_is_seen(
+    redis: Bell, staged: type[Staged], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last moment: nobody has rung for a while, and the line is still open to whoever rings now."""
+    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 0.05)
+    trips: list[Any] = []
+    rings = Line.rings
+
+    def waited(line: Line, seconds: float) -> bool:
+        rang = rings(line, seconds)
+        if not trips:
+            trips.append(begin_one())
+        return rang
+
+    monkeypatch.setattr(Line, "rings", waited)
+    doorbell.answer("orders", 0, QUEUES)
+    assert saga(trips[0]).status == Status.COMPLETED
+    assert messages(redis) == []
+    assert not flag(redis)
+
+
+def test_what_is_committed_once_nobody_listens_rings_anew(redis: Bell) -> None:
+    doorbell.ring("orders")
+    redis.delete("orders")
     assert doorbell.answer("orders", 0, QUEUES) == 0
-    assert saga(trips[0]).status == Status.STARTED
+    trip = begin_one()
     assert messages(redis) == [("orders", 0)]
     assert flag(redis)
     doorbell.answer("orders", 0, QUEUES)
-    assert saga(trips[0]).status == Status.COMPLETED
+    assert saga(trip).status == Status.COMPLETED
 
 
 @pytest.mark.core
@@ -184,22 +227,16 @@ def test_the_end_of_the_shift_does_not_swallow_what_came_in_under_the_flag(
     assert flag(redis)
 
 
-def test_who_finds_more_after_the_flag_leaves_it_to_the_message_that_came_since(
-    redis: Bell, staged: type[Staged]
-) -> None:
+def test_who_finds_more_after_the_flag_goes_on_until_there_is_nothing(redis: Bell, staged: type[Staged]) -> None:
     doorbell.ring("orders")
     redis.delete("orders")
     trips: list[Any] = []
-
-    def come_in_unseen() -> None:
-        trips.append(begin_one())
-
-    staged.after[1] = come_in_unseen
-    staged.after[2] = lambda: doorbell.ring("orders")
+    staged.after[1] = lambda: trips.append(begin_one())
+    staged.after[2] = lambda: trips.append(begin_one())
     doorbell.answer("orders", 0, QUEUES)
-    assert staged.drives == 2
-    assert saga(trips[0]).status == Status.COMPLETED
-    assert messages(redis) == [("orders", 0)]
+    assert [saga(trip).status for trip in trips] == [Status.COMPLETED] * 2
+    assert messages(redis) == []
+    assert not flag(redis)
 
 
 def test_at_the_end_of_a_shift_a_message_hands_over(redis: Bell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +289,73 @@ def test_a_worker_of_one_queue_rings_for_the_next(redis: Bell) -> None:
         assert messages(redis, then) == [(then, 0)]
         assert saga(trip).queue == then
     doorbell.answer("orders", 0, ["orders"])
+    assert saga(trip).status == Status.COMPLETED
+
+
+# --- on the line ------------------------------------------------------------------------------------------------------
+
+
+def database(redis: Bell) -> int:
+    return int(redis.connection_pool.connection_kwargs["db"])
+
+
+def listeners(redis: Bell) -> int:
+    return len(redis.pubsub_channels(f"saga:line:{database(redis)}:*"))  # channels know of no database
+
+
+@pytest.mark.core
+def test_who_is_on_the_line_needs_no_message(redis: Bell, beside: Beside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 1.0)
+    answering = beside(doorbell.answer, "orders", 0, QUEUES)
+    until_true(lambda: listeners(redis) == 1 and not flag(redis))
+    trips = []
+    for _ in range(3):
+        trips.append(begin_one())
+        until_true(lambda: saga(trips[-1]).status == Status.COMPLETED and not flag(redis))
+    assert messages(redis) == []
+    assert answering.result(timeout=10) > 0
+    assert listeners(redis) == 0
+    begin_one()
+    assert messages(redis) == [("orders", 0)]
+
+
+def test_a_shift_that_ends_on_the_line_hands_over(redis: Bell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There was work a moment ago, so the next order shall find somebody there, too; but not for ever."""
+    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 10.0)
+    monkeypatch.setattr(doorbell, "SHIFT_SECONDS", 1.0)
+    begin_one()
+    redis.delete("orders")
+    doorbell.answer("orders", 0, QUEUES)
+    assert messages(redis) == [("orders", 0)]
+    assert flag(redis)
+    redis.delete("orders")
+    doorbell.answer("orders", 0, QUEUES)
+    assert messages(redis) == []
+    assert not flag(redis)
+    assert listeners(redis) == 0
+
+
+@pytest.mark.core
+def test_a_line_that_breaks_loses_nothing(redis: Bell, beside: Beside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 1.0)
+    answering = beside(doorbell.answer, "orders", 0, QUEUES)
+    until_true(lambda: listeners(redis) == 1 and not flag(redis))
+    for client in redis.client_list(_type="pubsub"):
+        if int(client["db"]) == database(redis):  # another's tests may be on the same server
+            redis.client_kill_filter(_id=client["id"])
+    trip = begin_one()
+    for queue, slot in messages(redis):  # nobody was there, so perhaps there is one
+        doorbell.answer(queue, slot, QUEUES)
+    until_true(lambda: saga(trip).status == Status.COMPLETED)
+    answering.result(timeout=10)
+
+
+def test_without_redis_nobody_stays_on_the_line(redis: Bell, settings: Any) -> None:
+    trip = begin_one()
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    began = time.monotonic()
+    doorbell.answer("orders", 0, QUEUES)
+    assert time.monotonic() - began < doorbell.SHIFT_SECONDS
     assert saga(trip).status == Status.COMPLETED
 
 

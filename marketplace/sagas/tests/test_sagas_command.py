@@ -364,7 +364,7 @@ def test_what_a_person_has_acknowledged_is_not_in_the_way() -> None:
 
 def test_the_definitions_of_every_app_are_known_to_the_check() -> None:
     versions.load_definitions()
-    assert versions.find("place_order", 1) is not None
+    assert versions.find("place_order", 2) is not None
     world.plan["seat"] = Refused("no_seat")
     begin_one()
     drive()

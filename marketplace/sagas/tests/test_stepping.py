@@ -76,7 +76,7 @@ def test_a_group_takes_as_many_statements_as_one_alone(django_assert_num_queries
             Step("second", do=lambda tickets, now: [Done({"second": 2}) for _ in tickets]),
         )
 
-    statements = 6  # claim, what is closed, time-out, history, saga rows, and a savepoint's two less the test's one
+    statements = 4  # claim, what is closed, saga rows with their history, and a savepoint's two less the test's one
     begin(Errand)
     with django_assert_num_queries(statements + 1) as one:
         take_off()

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from marketplace.kernel.starting import refuse_to_start
+from marketplace.outbox.listeners import Listeners
 from marketplace.outbox.relay import Relay
 from marketplace.outbox.subscribers import Subscribers
 from marketplace.outbox.transports import transport
@@ -31,7 +32,7 @@ class Command(BaseCommand):
             bus = transport(settings.EVENT_BUS_URL)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
-        relay = Relay([bus, Subscribers()], stop=lambda: bool(asked_to_stop))
+        relay = Relay([bus, Subscribers(), Listeners()], stop=lambda: bool(asked_to_stop))
         log.info("outbox_relay_started", relay=str(relay.id))
         relay.run()
         log.info("outbox_relay_stopped", relay=str(relay.id))
