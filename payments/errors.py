@@ -1,6 +1,11 @@
 """The errors of this app.
 
+    Refusal
+    └── RefundTooLarge          more than is left of what was captured
     Conflict
+    ├── NothingToRefund         nothing was captured, or nothing is left of it
+    ├── PaymentDisputed         the bank decides about the money: a refund on top would give it back twice
+    ├── RefundDiffers           this request was about another amount or reason before
     ├── PaymentDiffers          the payment exists already, with another amount, currency or method
     ├── KeyTaken                the idempotency key belongs to another payment
     ├── CaseClosed              somebody has settled it already, or it is gone
@@ -15,7 +20,7 @@
 `payments.gateways.base.GatewayUnavailable` belongs to the gateways.
 """
 
-from marketplace.kernel.errors import Conflict, NotFound
+from marketplace.kernel.errors import Conflict, NotFound, Refusal
 
 
 class PaymentDiffers(Conflict):
@@ -28,6 +33,30 @@ class KeyTaken(Conflict):
     """This idempotency key belongs to another payment, or this payment has been authorized under another key."""
 
     code = "idempotency_key_taken"
+
+
+class RefundTooLarge(Refusal):
+    """This is more than can be given back."""
+
+    code = "refund_too_large"
+
+
+class NothingToRefund(Conflict):
+    """There is nothing to give back: nothing was captured, or nothing is left of it."""
+
+    code = "nothing_to_refund"
+
+
+class PaymentDisputed(Conflict):
+    """The buyer has asked the bank for this money. Wait for its decision: otherwise it may be given back twice."""
+
+    code = "payment_disputed"
+
+
+class RefundDiffers(Conflict):
+    """This refund was asked for before, with another amount or reason."""
+
+    code = "refund_differs"
 
 
 class SightingOutdated(Conflict):

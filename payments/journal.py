@@ -9,11 +9,12 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Sum
 
 from marketplace.kernel import bulk
 from marketplace.kernel.arrays import Integers, Texts, Uuids
 from marketplace.kernel.ids import new_id
-from payments.errors import KeyTaken, RefundUnderWay
+from payments.errors import KeyTaken
 from payments.gateways.base import Outcome, Reply
 from payments.models import Attempt, Refund
 from payments.rows import NEWS
@@ -51,6 +52,34 @@ class Asked:
     payment: PaymentView
     key: str
     number: int
+    why: "Why | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why money is given back, and who wants that: for the refund that is written down."""
+
+    reason: str
+    actor: str = ""
+
+
+def call_for(operation: Operation, asked: Asked, attempt_id: int, number: int) -> GatewayCall:
+    """Make the call whose attempt was written down as `number`."""
+    payment = asked.payment
+    return GatewayCall(
+        payment_id=payment.id,
+        reference_id=payment.reference_id,
+        operation=operation,
+        key=asked.key,
+        authorization_key=asked.key if operation is Operation.AUTHORIZE else payment.authorization_key,
+        number=number,
+        attempt_id=attempt_id,
+        gateway=payment.gateway,
+        method=payment.method,
+        amount_minor=None if operation is Operation.REFUND else payment.amount_minor,
+        currency=payment.currency,
+        gateway_reference=payment.gateway_reference,
+    )
 
 
 def write_attempts(operation: Operation, due: Sequence[Asked], *, now: datetime) -> dict[str, tuple[int, int]]:
@@ -91,18 +120,32 @@ def write_attempts(operation: Operation, due: Sequence[Asked], *, now: datetime)
 
 def expect_refunds(due: Sequence[Asked], *, now: datetime) -> None:
     """Write a PENDING refund for each key; of all of it, where the answer to the capture may have been lost."""
-    fields = ("id", "payment", "amount_minor", "status", "idempotency_key", "gateway_reference", "reason")
+    others = _under_way(due)
+    fields = ("id", "payment", "amount_minor", "status", "idempotency_key", "gateway_reference", "reason", "actor")
     bulk.insert(
         Refund,
         (*fields, "created_at", "updated_at"),
-        [(new_id(), a.payment.id, _left(a.payment), RefundStatus.PENDING, a.key, "", "", now, now) for a in due],
-        on_conflict="(idempotency_key) DO UPDATE SET status = 'PENDING', updated_at = excluded.updated_at"
-        " WHERE payments_refund.status = 'FAILED'",
+        [
+            (
+                *(new_id(), a.payment.id, max(0, _left(a.payment) - others.get(a.payment.id, 0))),
+                *(RefundStatus.PENDING, a.key, "", *((a.why.reason, a.why.actor) if a.why else ("", "")), now, now),
+            )
+            for a in due
+        ],
+        on_conflict="(idempotency_key) DO UPDATE SET status = 'PENDING', updated_at = excluded.updated_at,"
+        " amount_minor = excluded.amount_minor, settled_at = NULL WHERE payments_refund.status = 'FAILED'",
     )
 
 
 def _left(payment: PaymentView) -> int:
     return (payment.captured_minor or payment.amount_minor) - payment.refunded_minor - payment.reversed_minor
+
+
+def _under_way(due: Sequence[Asked]) -> dict[UUID, int]:
+    """What other refunds of these payments are expected to give back, in minor units; most have none."""
+    pending = Refund.objects.filter(payment__in=[a.payment.id for a in due], status=RefundStatus.PENDING)
+    others = pending.exclude(idempotency_key__in=[a.key for a in due])
+    return dict(others.values_list("payment_id").annotate(Sum("amount_minor")).order_by())
 
 
 def finish_attempts(answers: Sequence[tuple[GatewayCall, Reply]], *, now: datetime) -> list[tuple[GatewayCall, Reply]]:
@@ -126,10 +169,17 @@ def finish_attempts(answers: Sequence[tuple[GatewayCall, Reply]], *, now: dateti
 
 def finish_refunds(new: Sequence[tuple[GatewayCall, Reply]], *, now: datetime) -> dict[UUID, int]:
     """Write down what became of refunds; return, in minor units, all that was given back of each payment."""
-    final = {Outcome.REFUSED: RefundStatus.FAILED, Outcome.DONE: RefundStatus.DONE}
-    answered = [(c, r) for c, r in new if c.operation is Operation.REFUND and r.outcome in final]
+    status = {
+        Outcome.PENDING: RefundStatus.PENDING,
+        Outcome.REFUSED: RefundStatus.FAILED,
+        Outcome.DONE: RefundStatus.DONE,
+    }
+    answered = [(c, r) for c, r in new if c.operation is Operation.REFUND and r.outcome in status]
     rows = {  # one for each key, which keeps what was done
-        call.key: (call.key, call.payment_id, final[reply.outcome], reply.amount_minor, reply.reference)
+        call.key: (
+            *(call.key, call.payment_id, status[reply.outcome], reply.amount_minor, reply.reference),
+            *((reply.code[:CODE_LENGTH], reply.message) if reply.outcome is Outcome.REFUSED else ("", "")),
+        )
         for call, reply in sorted(answered, key=lambda answer: answer[1].outcome is Outcome.DONE)
     }
     if not rows:
@@ -138,10 +188,13 @@ def finish_refunds(new: Sequence[tuple[GatewayCall, Reply]], *, now: datetime) -
         cursor.execute(
             """
             UPDATE payments_refund AS t SET
-                status = d.status, gateway_reference = d.reference, updated_at = %s,
+                status = d.status, gateway_reference = d.reference, updated_at = d.now,
+                failure_code = d.failure_code, failure_message = d.failure_message,
+                settled_at = CASE d.status WHEN 'PENDING' THEN NULL ELSE d.now END,
                 amount_minor = CASE d.status WHEN 'DONE' THEN COALESCE(d.amount, t.amount_minor) ELSE t.amount_minor END
-            FROM unnest(%s::varchar[], %s::uuid[], %s::varchar[], %s::bigint[], %s::varchar[])
-                AS d (key, payment_id, status, amount, reference)
+            FROM (SELECT *, %s::timestamptz AS now FROM unnest(%s::varchar[], %s::uuid[], %s::varchar[], %s::bigint[],
+                %s::varchar[], %s::varchar[], %s::text[])
+                AS given (key, payment_id, status, amount, reference, failure_code, failure_message)) AS d
             WHERE t.idempotency_key = d.key AND t.payment_id = d.payment_id
                 AND (t.status <> 'DONE' OR (t.amount_minor = 0 AND d.status = 'DONE'))
             """,
@@ -174,27 +227,6 @@ def keep_pending(new: Sequence[tuple[GatewayCall, Reply]]) -> dict[UUID, tuple[s
                 [list(told), [reference for reference, _ in told.values()], [url for _, url in told.values()]],
             )
     return told
-
-
-def import_refund(payment: PaymentView, *, total_minor: int, now: datetime) -> None:
-    """Write down a refund that was made at the gateway without us, after which it has given back `total_minor`.
-
-    Raises `RefundUnderWay` while one of ours is without an answer: it may be that one.
-    """
-    amount = total_minor - payment.refunded_minor
-    if amount <= 0:
-        return
-    if Refund.objects.filter(payment_id=payment.id, status=RefundStatus.PENDING).exists():
-        raise RefundUnderWay(payment_id=str(payment.id))
-    Refund.objects.create(
-        payment_id=payment.id,
-        amount_minor=amount,
-        status=RefundStatus.DONE,
-        idempotency_key=f"seen:{payment.id}:{total_minor}",
-        reason="Made at the gateway.",
-        created_at=now,
-        updated_at=now,
-    )
 
 
 def watch(payment_ids: Collection[UUID], *, for_sure: bool, until: datetime, now: datetime) -> None:

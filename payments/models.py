@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from marketplace.kernel.ids import new_id
-from payments.gateways.base import Dispute
+from payments.gateways.base import Dispute, Risk
 from payments.states import (
     CODE_LENGTH,
     AttemptOutcome,
@@ -19,6 +19,7 @@ from payments.states import (
     NewsStatus,
     Operation,
     PaymentStatus,
+    RefundSource,
     RefundStatus,
     WebhookStatus,
 )
@@ -29,7 +30,11 @@ EVENT_ID_LENGTH: Final = 255
 
 
 class Payment(models.Model):
-    """Money for one order, from the request to hold it until the last cent is taken, let go or given back."""
+    """Money for one order, from the request to hold it until the last cent is taken, let go or given back.
+
+    An order may have several, one after the other: the next one comes into the world only when the one before it is
+    given up, which is for good. A trigger says both, so at most one payment of an order is alive at any time.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     reference_id = models.UUIDField(help_text="The order that is paid for.")
@@ -56,8 +61,23 @@ class Payment(models.Model):
     action_url = models.TextField(
         blank=True, default="", db_default="", help_text="Where the buyer confirms a payment that is PENDING."
     )
+    risk = models.CharField(
+        max_length=8, blank=True, default="", db_default="", help_text="What the gateway's own check says of it."
+    )
+    card_country = models.CharField(
+        max_length=2,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Where it was issued, if the gateway tells.",
+    )
     failure_code = models.CharField(max_length=CODE_LENGTH, blank=True)
     failure_message = models.TextField(blank=True)
+    given_up_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When its order went on to another payment: from then on, money under this one goes back.",
+    )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -99,6 +119,7 @@ class Payment(models.Model):
             models.CheckConstraint(
                 condition=Q(dispute__in=[one.value for one in Dispute]), name="payment_dispute_is_known"
             ),
+            models.CheckConstraint(condition=Q(risk__in=[one.value for one in Risk]), name="payment_risk_is_known"),
             models.CheckConstraint(condition=~Q(status="FAILED") | ~Q(failure_code=""), name="payment_failed_says_why"),
             models.CheckConstraint(
                 condition=Q(status__in=["PENDING", "VOIDED"]) | ~Q(authorization_key=""),
@@ -151,27 +172,70 @@ class Refund(models.Model):
     """Money given back, with a state of its own.
 
     While it is PENDING, `amount_minor` is what we expect to give back; once DONE, what the gateway says that it gave
-    (0 when there was nothing). The DONE ones of a payment add up to its `refunded_minor`: a deferred constraint
-    trigger says so, and with the payment's own CHECK it follows that they never exceed what was captured.
+    (0 when there was nothing). Two deferred constraint triggers say that the DONE ones of a payment add up to its
+    `refunded_minor` (with the payment's own CHECK it follows that they never exceed what was captured), and that no
+    refund is asked for beyond what the DONE and PENDING ones have left of it.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
     amount_minor = models.BigIntegerField()
+    asked_minor = models.BigIntegerField(
+        null=True, blank=True, help_text="What was asked for, in minor units; empty: all that was left."
+    )
     status = models.CharField(max_length=7, choices=RefundStatus, default=RefundStatus.PENDING)
-    idempotency_key = models.CharField(max_length=KEY_LENGTH)
+    source = models.CharField(
+        max_length=7, choices=RefundSource, default=RefundSource.SAGA, db_default=RefundSource.SAGA
+    )
+    idempotency_key = models.CharField(
+        max_length=KEY_LENGTH, help_text="At the gateway: the newest, where one was refused."
+    )
+    request_key = models.CharField(
+        max_length=KEY_LENGTH, blank=True, default="", db_default="", help_text="By which it was asked for here, once."
+    )
     gateway_reference = models.CharField(max_length=255, blank=True)
     reason = models.TextField(blank=True)
+    actor = models.CharField("who", max_length=150, blank=True, default="", db_default="")
+    failure_code = models.CharField(max_length=CODE_LENGTH, blank=True, default="", db_default="")
+    failure_message = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, blank=True, help_text="When it was done, or refused.")
+    told_at = models.DateTimeField(
+        null=True, blank=True, help_text="When whoever paid, and the world, were told that it is done."
+    )
 
     class Meta:
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(fields=["idempotency_key"], name="refund_once_per_key"),
+            models.UniqueConstraint(
+                fields=["payment", "request_key"], condition=~Q(request_key=""), name="refund_once_per_request"
+            ),
+            models.UniqueConstraint(
+                fields=["payment", "gateway_reference"],
+                condition=~Q(gateway_reference=""),
+                name="refund_by_gateway_reference",
+            ),
+            models.CheckConstraint(
+                condition=Q(asked_minor__isnull=True) | Q(asked_minor__gt=0), name="refund_asks_for_something"
+            ),
+            models.CheckConstraint(condition=Q(source__in=RefundSource.values), name="refund_source_is_known"),
+            models.CheckConstraint(
+                condition=~Q(source="STAFF")
+                | (~Q(actor="") & ~Q(reason="") & ~Q(request_key="") & Q(asked_minor__isnull=False)),
+                name="refund_by_staff_says_who_why_and_how_much",
+            ),
+            models.CheckConstraint(
+                condition=Q(told_at__isnull=True) | Q(status="DONE"), name="refund_is_told_once_it_is_done"
+            ),
             models.CheckConstraint(condition=Q(amount_minor__gte=0), name="refund_amount_not_negative"),
             models.CheckConstraint(condition=Q(status__in=RefundStatus.values), name="refund_status_is_known"),
             models.CheckConstraint(condition=~Q(idempotency_key=""), name="refund_has_a_key"),
+        ]
+        indexes = [
+            models.Index(fields=["-created_at"], name="refunds_newest"),
+            models.Index(fields=["created_at"], name="refunds_under_way", condition=Q(status="PENDING")),
         ]
 
     def __str__(self) -> str:

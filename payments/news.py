@@ -1,7 +1,8 @@
 """Passing on what was observed: to those who listen, each piece in a transaction of its own, oldest first.
 
-Late money that none of them takes in hand is given back here: held money is voided, captured money refunded. The calls
-have keys of their own, made of the piece of news, so it may be tried as often as it takes, by anybody.
+Late money that none of them takes in hand, and any under a payment that was given up, is given back here: held money is
+voided, captured money refunded. The calls have keys of their own, made of the piece of news, so it may be tried as
+often as it takes, by anybody.
 """
 
 from collections.abc import Callable
@@ -52,7 +53,8 @@ def _tell(observation_id: int, *, now: datetime) -> int:
             return 0
         observed = _observed(row)
         taken = observations.tell(observed)
-        if row.detail.get("late") and not taken and observed.payment.status in HOLDING:
+        unwanted = not taken or observed.payment.given_up_at is not None  # its order has gone on to another payment
+        if row.detail.get("late") and unwanted and observed.payment.status in HOLDING:
             _settle(row, NewsStatus.UNDOING, due_at=now)
         else:
             _settle(row, NewsStatus.TOLD)
@@ -156,6 +158,7 @@ def _count(row: Observation, *, now: datetime, error: str) -> None:
     row.due_at = now + min(FIRST_PAUSE * 2 ** min(row.tries - 1, 20), LONGEST_PAUSE)
     if now - row.created_at > PATIENCE:
         row.status, row.due_at = NewsStatus.PARKED, None
+        log.error("payment_news_parked", observation=row.id, payment=str(row.payment_id), error=row.last_error)
     row.save(update_fields=["status", "due_at", "last_error", "tries"])
 
 

@@ -58,7 +58,7 @@ class Observed:
 
 
 # Returns True if it has taken the matter in hand. Only for late money it makes a difference: where nobody does, it is
-# given back.
+# given back; as it is in any case under a payment that was given up.
 Listener = Callable[[Observed], bool | None]
 
 _listeners: list[Listener] = []
@@ -81,14 +81,28 @@ def tell(observed: Observed) -> bool:
 
 
 def write_down(
-    kind: str, payment: PaymentView, before: Standing, *, event_id: str, occurred_at: datetime, now: datetime
+    kind: str,
+    payment: PaymentView,
+    before: Standing,
+    *,
+    event_id: str,
+    occurred_at: datetime,
+    now: datetime,
+    given_back_by_others: bool = False,
 ) -> Observed:
     """Write the news that `payment`, which stood as `before`, stands as it does now; they are told after the commit.
 
+    `given_back_by_others`: somebody refunded at the gateway's own dashboard.
+
     Needs the transaction that has moved the payment, and its lock.
     """
-    asked = Attempt.objects.filter(payment_id=payment.id, operation=_ASKED_BY.get(kind, Operation.AUTHORIZE)).exists()
-    detail = _detail(kind, before, payment, by_bank=not asked or kind in (REVERSED, DISPUTED))
+    if kind == REFUNDED:
+        by_bank = given_back_by_others
+    else:
+        operation = _ASKED_BY.get(kind, Operation.AUTHORIZE)
+        asked = Attempt.objects.filter(payment_id=payment.id, operation=operation).exists()
+        by_bank = not asked or kind in (REVERSED, DISPUTED)
+    detail = _detail(kind, before, payment, by_bank=by_bank)
     event_id = _unused(event_id, payment.id)
     Observation.objects.create(
         payment_id=payment.id,
@@ -102,7 +116,7 @@ def write_down(
     return Observed(payment.reference_id, payment.id, kind, payment, event_id, occurred_at, detail)
 
 
-_ASKED_BY: Final = {CAPTURED: Operation.CAPTURE, VOIDED: Operation.VOID, REFUNDED: Operation.REFUND}
+_ASKED_BY: Final = {CAPTURED: Operation.CAPTURE, VOIDED: Operation.VOID}
 
 
 def _detail(kind: str, before: Standing, now: PaymentView, *, by_bank: bool) -> dict[str, Any]:

@@ -19,6 +19,11 @@ def key_window(gateway: str = "") -> timedelta:
     return gateways.gateway(gateway).key_window
 
 
+def authorization_life(gateway: str = "") -> timedelta:
+    """Return for how long, at the least, a gateway holds money that nobody takes."""
+    return gateways.gateway(gateway).authorization_life
+
+
 def probe(call: GatewayCall) -> Reply:
     """Return what became of `call`, by what the gateway now believes; nothing is done there.
 
@@ -56,7 +61,13 @@ def _authorized(charge: Charge | None) -> Reply:
         case ChargeStatus.VOIDED:
             message = "The authorization has been voided."
             return Reply(Outcome.REFUSED, code="authorization_voided", message=message)
-    return Reply(Outcome.DONE, reference=charge.reference, amount_minor=charge.amount_minor)
+    return Reply(
+        Outcome.DONE,
+        reference=charge.reference,
+        amount_minor=charge.amount_minor,
+        risk=charge.risk,
+        card_country=charge.card_country,
+    )
 
 
 def _captured(charge: Charge | None) -> Reply:
@@ -78,9 +89,16 @@ def _voided(charge: Charge | None) -> Reply:
 def _refunded(charge: Charge | None, call: GatewayCall) -> Reply:
     if charge is None or not charge.captured_minor:
         return Reply(Outcome.DONE, code="nothing_to_refund", amount_minor=0)
-    booked = Payment.objects.values_list("refunded_minor", flat=True).get(pk=call.payment_id)
-    on_top = charge.refunded_minor - booked
+    mine = next((made for made in charge.refunds if made.key == call.key), None)
+    if mine is not None:
+        return Reply(Outcome.DONE, reference=mine.reference, amount_minor=mine.amount_minor)
     left = charge.captured_minor - charge.refunded_minor - charge.reversed_minor
+    if charge.refunds:  # all of them are named, and it is none of these
+        on_top = 0
+    else:
+        on_top = charge.refunded_minor - Payment.objects.values_list("refunded_minor", flat=True).get(
+            pk=call.payment_id
+        )
     if on_top > 0 and on_top == (call.amount_minor or on_top + left):
         return Reply(Outcome.DONE, reference=charge.reference, amount_minor=on_top)
     if not left:

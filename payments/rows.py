@@ -1,6 +1,6 @@
 """The statements that lock, open and move payments, a whole group at a time. What they write, others have decided."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -178,6 +178,11 @@ def move(standings: Sequence[tuple[UUID, Standing]], *, now: datetime, fields: t
     """Write `fields` of where these (locked) payments stand now."""
     moves = [(payment_id, *(getattr(standing, name) for name in fields), now) for payment_id, standing in standings]
     bulk.update(Payment, "id", (*fields, "updated_at"), moves)
+
+
+def judge(judgements: Mapping[UUID, tuple[str, str]]) -> None:
+    """Write what the gateway says of the risk of these (locked) payments, and where their cards were issued."""
+    bulk.update(Payment, "id", ("risk", "card_country"), [(key, *told) for key, told in judgements.items()])
 
 
 def as_it_stands(payment: PaymentView, standing: Standing, fields: tuple[str, ...] = _MOVED) -> PaymentView:

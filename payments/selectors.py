@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
 from marketplace.kernel.money import format_minor
 from payments import gateways
@@ -37,6 +37,9 @@ class PaymentView(NamedTuple):
     reversed_minor: int
     dispute: str
     action_url: str
+    given_up_at: datetime | None
+    risk: str
+    card_country: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,86 @@ def charge_of(payment: PaymentView) -> Charge | None:
     return gateways.gateway(payment.gateway).find(authorization_key=payment.authorization_key)
 
 
-def refused_refunds(reference_ids: Iterable[UUID]) -> dict[UUID, int]:
-    """Return how many refunds a gateway has refused for each of these orders; those without one are left out."""
-    refused = Refund.objects.filter(payment__reference_id__in=list(reference_ids), status=RefundStatus.FAILED)
-    counted = refused.values_list("payment__reference_id").annotate(Count("id")).order_by()
-    return dict(counted)
+class RefundView(NamedTuple):
+    """One refund. `reference_id` is the order's id; amounts are minor units of `currency`.
+
+    `asked_minor` is None for one of all that was left. `actor` is who wanted it, where that was a person.
+    """
+
+    id: UUID
+    payment_id: UUID
+    reference_id: UUID
+    gateway: str
+    status: str
+    source: str
+    amount_minor: int
+    asked_minor: int | None
+    currency: str
+    key: str
+    request_key: str
+    gateway_reference: str
+    reason: str
+    actor: str
+    failure_code: str
+    failure_message: str
+    created_at: datetime
+    settled_at: datetime | None
+
+
+def refund_views(refunds: QuerySet[Refund]) -> list[RefundView]:
+    """Return `refunds` as views, the first one first."""
+    told = {
+        "reference_id": F("payment__reference_id"),
+        "gateway": F("payment__gateway"),
+        "currency": F("payment__currency"),
+        "key": F("idempotency_key"),
+    }
+    rows = refunds.order_by("created_at", "id").values_list(*(told.get(name, F(name)) for name in RefundView._fields))
+    return [RefundView._make(row) for row in rows]
+
+
+def refunds(refund_ids: Iterable[UUID]) -> dict[UUID, RefundView]:
+    """Return these refunds by their ids. One query."""
+    return {view.id: view for view in refund_views(Refund.objects.filter(pk__in=list(refund_ids)))}
+
+
+def refunds_of(reference_ids: Iterable[UUID]) -> dict[UUID, list[RefundView]]:
+    """Return the refunds of each of these orders, the first one first; orders without one are left out. One query.
+
+    Those of every payment, also of one that was given up.
+    """
+    found: dict[UUID, list[RefundView]] = {}
+    for view in refund_views(Refund.objects.filter(payment__reference_id__in=list(reference_ids))):
+        found.setdefault(view.reference_id, []).append(view)
+    return found
+
+
+def captured_payment(reference_id: UUID) -> PaymentView | None:
+    """Return the payment of this order whose money was taken, the latest one; None where none was."""
+    taken = views(
+        Payment.objects.filter(reference_id=reference_id, captured_minor__gt=0, given_up_at=None).order_by("-sequence")[
+            :1
+        ]
+    )
+    return taken[0] if taken else None
+
+
+def settled_refunds(reference_ids: Sequence[UUID], keys: Sequence[str]) -> list[int]:
+    """Return how many refunds were asked for, and answered for good, under each of these keys or a later one of it.
+
+    A later one is the key with `:2`, `:3` and so on after it. One that found nothing to give back does not count. The
+    keys are those of these orders, in the same order. One query.
+    """
+    answered = Q(status=RefundStatus.FAILED) | Q(status=RefundStatus.DONE, amount_minor__gt=0)
+    used = list(
+        Refund.objects.filter(answered, payment__reference_id__in=reference_ids).values_list(
+            "payment__reference_id", "idempotency_key"
+        )
+    )
+    return [
+        sum(of == reference_id and (one == key or one.startswith(f"{key}:")) for of, one in used)
+        for reference_id, key in zip(reference_ids, keys, strict=True)
+    ]
 
 
 def attempts_of(reference_id: UUID) -> list[AttemptView]:

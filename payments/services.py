@@ -6,10 +6,19 @@
     with transaction.atomic():
         record(zip(calls, replies), now=now)
 
-Why nobody is charged twice: a payment has one authorization key, written down and committed before its first call, and
-no call with another one can be begun; for one key a gateway charges once, whoever sends it and however often. And what
-is being undone is not done later: a void leaves its mark, here and at the gateway, where an authorization that arrives
-after it is refused.
+Why nobody is charged twice:
+
+  * A payment has one authorization key, written down and committed before its first call, and no call with another one
+    can be begun. For one key a gateway charges once, whoever sends it and however often.
+  * What is being undone is not done later: a void leaves its mark, here and at the gateway, where an authorization that
+    arrives after it is refused.
+  * An order has one living payment. A second one can only be opened when the first was given up, and it is given up
+    only when the bank has finally declined it or let go of it: both are decided under its lock, and the database
+    refuses the second row otherwise (`one_payment_alive`). `give_up` is for good.
+  * Of a payment that is given up nothing is ever taken: no authorization and no capture of it can be begun. Should its
+    bank say yes after all (its key is watched, and webhooks come when they like), that is late money which goes back by
+    itself, whoever else wants it (`payments.news`). So of two payments that both succeed, in either order, only the
+    second is ever captured.
 
 All but `send` work on whole groups in a constant number of statements (`payments.rows`, `payments.journal`) and need
 the caller's transaction. They lock payments in the order of their ids, and lock nothing else.
@@ -25,13 +34,14 @@ from django.db import connection
 
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id, new_ids
-from payments import gateways, journal, rows
+from payments import gateways, journal, refunds, rows
 from payments.errors import CallInsideTransaction, KeyTaken, PaymentDiffers, SightingOutdated
 from payments.gateways.base import Outcome, Reply
-from payments.journal import Asked, GatewayCall
+from payments.giving_up import give_up
+from payments.journal import Asked, GatewayCall, Why
 from payments.models import Payment
 from payments.observations import Observed, Sighting, write_down
-from payments.probing import key_window, probe
+from payments.probing import authorization_life, key_window, probe
 from payments.selectors import PaymentView, views
 from payments.states import (
     CODE_LENGTH,
@@ -50,9 +60,12 @@ __all__ = [
     "NewPayment",
     "Operation",
     "PaymentView",
+    "Why",
+    "authorization_life",
     "begin",
     "begin_first",
     "begin_for",
+    "give_up",
     "key_window",
     "observe",
     "open",
@@ -110,26 +123,34 @@ def begin(
     keys: Sequence[str],
     numbers: Sequence[int],
     now: datetime,
+    reasons: Sequence[Why | None] = (),
+    known: Mapping[UUID, PaymentView] | None = None,
 ) -> list[GatewayCall | None]:
-    """Write down one call for the latest payment of each order, before it is made; answer in the same order.
+    """Write down one call for the living payment of each order, before it is made; answer in the same order.
 
     `keys` are the idempotency keys (at most 255 printable ASCII characters; for an authorization the one by which all
     later calls know it), `numbers` the attempts of each key, from 1. A number that has been answered already is not
-    used again, the next free one is; one that nobody came back from is the same attempt.
+    used again, the next free one is; one that nobody came back from is the same attempt. `reasons` says, of refunds,
+    why and for whom. `known`: the latest payments of some of the orders, as `record` has answered them in this very
+    transaction; they need not be locked again.
 
-    None where there is nothing to do: there is no payment; the authorization was never asked for; the money is gone
-    already, or never was (`payments.states.NOTHING_TO_DO`). A void of a payment that was never asked for makes it
-    VOIDED there and then, and no authorization can be begun for it any more.
+    None where there is nothing to do: there is no payment, or it was given up; the authorization was never asked for;
+    the money is gone already, or never was (`payments.states.NOTHING_TO_DO`). A void of a payment that was never asked
+    for makes it VOIDED there and then, and no authorization can be begun for it any more.
 
     Raises `KeyTaken` for a key of another payment, and for a second authorization key of the same. Needs the caller's
     transaction, which must be committed before `send`.
     """
-    locked = rows.lock_all_of(reference_ids)
-    latest = {view.reference_id: view for view in sorted(locked, key=lambda view: view.sequence)}
+    known = known or {}
+    others = [reference_id for reference_id in reference_ids if reference_id not in known]
+    locked = rows.lock_all_of(others) if others else []
+    latest = {**known, **{view.reference_id: view for view in sorted(locked, key=lambda view: view.sequence)}}
     asked = [
-        Asked(latest[reference_id], key, number)
-        for reference_id, key, number in zip(reference_ids, keys, numbers, strict=True)
-        if reference_id in latest
+        Asked(latest[reference_id], key, number, why)
+        for reference_id, key, number, why in zip(
+            reference_ids, keys, numbers, reasons or [None] * len(keys), strict=True
+        )
+        if reference_id in latest and latest[reference_id].given_up_at is None
     ]
     return _write_calls(Operation(operation), asked, keys, now=now)
 
@@ -155,8 +176,13 @@ def begin_first(
 def begin_for(
     operation: Operation | str, payment_id: UUID, *, key: str, number: int, now: datetime
 ) -> GatewayCall | None:
-    """Do what `begin` does for one payment, which need not be the latest of its order."""
-    asked = [Asked(payment, key, number) for payment in rows.lock([payment_id])]
+    """Do what `begin` does for one payment, which need not be the latest of its order.
+
+    Of one that was given up, money can only be let go of or given back: None for all else.
+    """
+    back = (Operation.VOID, Operation.REFUND)
+    payments = [p for p in rows.lock([payment_id]) if p.given_up_at is None or Operation(operation) in back]
+    asked = [Asked(payment, key, number) for payment in payments]
     return _write_calls(Operation(operation), asked, [key], now=now)[0]
 
 
@@ -173,7 +199,7 @@ def _write_calls(
             _void_unasked([a.payment for a in asked], now=now)
         case Operation.REFUND:
             journal.expect_refunds(due, now=now)
-    calls = {a.key: _call(operation, a, *attempts[a.key]) for a in due}
+    calls = {a.key: journal.call_for(operation, a, *attempts[a.key]) for a in due}
     return [calls.get(key) for key in keys]
 
 
@@ -226,8 +252,24 @@ def record(answers: Iterable[tuple[GatewayCall, Reply]], *, now: datetime) -> li
     answers = list(answers)
     payments = {view.id: view for view in rows.lock(call.payment_id for call, _ in answers)}
     if len(payments) == len(answers) and all(_is_plain(*answer) for answer in answers):
-        return _record_plain(answers, payments, now=now)
-    return _record_any(answers, payments, now=now)
+        return _judged(answers, _record_plain(answers, payments, now=now))
+    return _judged(answers, _record_any(answers, payments, now=now))
+
+
+def _judged(answers: Sequence[tuple[GatewayCall, Reply]], views: list[PaymentView]) -> list[PaymentView]:
+    """Keep what the gateway says of the risk, where it says anything."""
+    told = {
+        call.payment_id: (reply.risk.value, reply.card_country[:2])
+        for call, reply in answers
+        if call.operation is Operation.AUTHORIZE and (reply.risk or reply.card_country)
+    }
+    if not told:
+        return views
+    rows.judge(told)
+    return [
+        view._replace(risk=told[view.id][0], card_country=told[view.id][1]) if view.id in told else view
+        for view in views
+    ]
 
 
 def _is_plain(call: GatewayCall, reply: Reply) -> bool:
@@ -313,13 +355,28 @@ def observe(sighting: Sighting, *, event_id: str, occurred_at: datetime, now: da
     before = rows.standing_of(payment)
     standing = seen(before, sighting.charge)
     kind = news(before, standing)
+    by_others = 0
     if standing != before:
-        journal.import_refund(payment, total_minor=standing.refunded_minor, now=now)
         rows.move([(payment.id, standing)], now=now, fields=rows.SEEN)
+    if standing.refunded_minor > before.refunded_minor:
+        total = standing.refunded_minor
+        by_others = refunds.take_in(payment, sighting.charge, total_minor=total, now=now)
+    told = (sighting.charge.risk or payment.risk, sighting.charge.card_country[:2] or payment.card_country)
+    if told != (payment.risk, payment.card_country):
+        rows.judge({payment.id: told})
+        payment = payment._replace(risk=told[0], card_country=told[1])
     if not kind:
         return None
     moved = rows.as_it_stands(payment, standing, rows.SEEN)
-    return write_down(kind, moved, before, event_id=event_id, occurred_at=occurred_at, now=now)
+    return write_down(
+        kind,
+        moved,
+        before,
+        event_id=event_id,
+        occurred_at=occurred_at,
+        now=now,
+        given_back_by_others=by_others > 0,
+    )
 
 
 def _check_distinct(keys: Sequence[str]) -> None:
@@ -349,24 +406,6 @@ def _void_unasked(payments: Iterable[PaymentView], *, now: datetime) -> None:
         if not payment.authorization_key and payment.status == PaymentStatus.PENDING
     ]
     bulk.update(Payment, "id", ("status", "updated_at"), unasked)
-
-
-def _call(operation: Operation, asked: Asked, attempt_id: int, number: int) -> GatewayCall:
-    payment = asked.payment
-    return GatewayCall(
-        payment_id=payment.id,
-        reference_id=payment.reference_id,
-        operation=operation,
-        key=asked.key,
-        authorization_key=asked.key if operation is Operation.AUTHORIZE else payment.authorization_key,
-        number=number,
-        attempt_id=attempt_id,
-        gateway=payment.gateway,
-        method=payment.method,
-        amount_minor=None if operation is Operation.REFUND else payment.amount_minor,
-        currency=payment.currency,
-        gateway_reference=payment.gateway_reference,
-    )
 
 
 def _first_call(opening: rows.Opening, gateway: str, attempt_id: int) -> GatewayCall:

@@ -27,6 +27,14 @@ class RefundStatus(models.TextChoices):
     FAILED = "FAILED"
 
 
+class RefundSource(models.TextChoices):
+    """Who wanted the money to go back."""
+
+    SAGA = "SAGA"  # an order that did not come about, or was taken back
+    STAFF = "STAFF"
+    GATEWAY = "GATEWAY"  # made at the provider's own dashboard, and imported from there
+
+
 class Operation(models.TextChoices):
     AUTHORIZE = "AUTHORIZE"
     CAPTURE = "CAPTURE"

@@ -3,12 +3,14 @@
 import time
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 from celery import shared_task
 
 from marketplace.kernel.clock import database_now
-from payments import news, reconciliation, watch
+from payments import checkout, news, reconciliation, watch
+from payments.gateways.base import GatewayUnavailable
 from payments.inbox import bell, processing
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,15 @@ def take_in_webhooks() -> int:
             bell.ring()
             break
     return count
+
+
+@shared_task(name=checkout.TASK, ignore_result=True)
+def look_at(payment_id: str) -> None:
+    """Look at a payment whose buyer has just been at the provider's page; the webhook looks again."""
+    try:
+        checkout.look_at(UUID(payment_id))
+    except GatewayUnavailable as error:
+        log.warning("payment_not_seen", payment=payment_id, error=str(error))
 
 
 @shared_task(name="payments.tasks.reconcile", ignore_result=True)

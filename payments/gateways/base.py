@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from marketplace.kernel.errors import Refusal, Unavailable
 
@@ -49,6 +49,14 @@ class Dispute(StrEnum):
     LOST = "LOST"
 
 
+class Risk(StrEnum):
+    """What a gateway's own check says of a payment that it authorized all the same. UNTOLD: nothing bad, or nothing."""
+
+    UNTOLD = ""
+    ELEVATED = "ELEVATED"  # somebody should look at it
+    HIGHEST = "HIGHEST"  # it is fraud, as far as the gateway can see
+
+
 class NotGenuine(Refusal):
     """This webhook is not signed by the gateway, or was signed more than five minutes ago."""
 
@@ -83,6 +91,8 @@ class Reply:
     away at the door). An *earlier* call with the same key may have.
 
     `action_url` goes with PENDING and its code `requires_action`: where the buyer has to go.
+
+    `risk` and `card_country` (ISO 3166-1 alpha-2) go with an authorization, where the gateway tells them.
     """
 
     outcome: Outcome
@@ -92,6 +102,8 @@ class Reply:
     nothing_happened: bool = False
     amount_minor: int | None = None
     action_url: str = ""
+    risk: Risk = Risk.UNTOLD
+    card_country: str = ""
 
     @property
     def unavailable(self) -> bool:
@@ -100,10 +112,26 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenBack:
+    """One refund of a charge that has been done, as the gateway has it on record.
+
+    `reference` is the gateway's own id of it, `key` the idempotency key that it was asked for with; empty where it was
+    made at the gateway's own dashboard, or the key can't be told.
+    """
+
+    reference: str
+    key: str
+    amount_minor: int
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Charge:
     """What the gateway believes about one authorization. `key` is the idempotency key it was asked for with.
 
     `reversed_minor` is what the bank took back by itself; the failure is why a DECLINED one was declined.
+    `refunded_minor` counts what has been given back, and not what is still on its way; `refunds` are what it is made
+    of, the first one first. `find` knows them, `list` may leave them out.
     """
 
     key: str
@@ -118,6 +146,9 @@ class Charge:
     dispute: Dispute = Dispute.NONE
     failure_code: str = ""
     failure_message: str = ""
+    refunds: tuple[GivenBack, ...] = ()
+    risk: Risk = Risk.UNTOLD
+    card_country: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +165,31 @@ class Notice:
     occurred_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Widget:
+    """What a page must know to let a buyer pay by the provider's own script, which takes in what is secret about it.
+
+    `name` is that of the script; `public_key` the key that the provider means to be seen by everybody; `parameters`
+    what else the script is told, amounts in the provider's own smallest unit. How a page looks is no gateway's affair.
+    """
+
+    name: str
+    public_key: str
+    parameters: Mapping[str, str | int]
+
+
+@runtime_checkable
+class NamesParts(Protocol):
+    """A gateway whose webhooks may name a part of a charge, such as a capture, and not the charge."""
+
+    def charge_behind(self, *, reference: str) -> str:
+        """Return the gateway's id of the charge that `reference` is a part of; empty where it is of none.
+
+        It only looks. Raises `GatewayUnavailable`.
+        """
+        ...
+
+
 class Gateway(Protocol):
     """A payment gateway. Its methods are called outside any transaction, from many threads at once.
 
@@ -143,6 +199,7 @@ class Gateway(Protocol):
     """
 
     name: str
+    authorization_life: timedelta  # for so long money is held at the least, if nobody takes it or lets go of it
     key_window: timedelta  # for so long a key is remembered; after that it is looked up by `find`, never sent again
 
     def authorize(
@@ -157,7 +214,7 @@ class Gateway(Protocol):
     ) -> Reply:
         """Hold `amount_minor` on `method` (a token, never card data). REFUSED: declined, nothing is held.
 
-        The only one that may answer PENDING. `return_url`: where a buyer comes back to who had to confirm.
+        It may answer PENDING. `return_url`: where a buyer comes back to who had to confirm.
         """
         ...
 
@@ -178,7 +235,10 @@ class Gateway(Protocol):
         """Give back `amount_minor` of what was captured, or with None all that is left of it.
 
         `Reply.amount_minor` says how much. DONE with code `nothing_to_refund` when nothing was captured or nothing is
-        left. That answer is not final for its key: if a capture comes in later, the same key refunds it.
+        left. That answer is not final for its key: if a capture comes in later, the same key refunds it. PENDING: the
+        gateway has taken it, and the money is still on its way; the same key asks how it stands.
+
+        However old the key is, it gives back once: the gateway's own list of refunds names it.
         """
         ...
 
@@ -195,5 +255,21 @@ class Gateway(Protocol):
 
         Signed by the gateway, at most 300 seconds ago (or ahead), compared in constant time. Raises `NotGenuine`,
         and `NotUnderstood` for what is signed but not readable.
+        """
+        ...
+
+
+@runtime_checkable
+class InBrowser(Protocol):
+    """What a gateway can do besides, if its buyers pay in the browser by a script of the provider's."""
+
+    def widget(self, *, amount_minor: int, currency: str) -> Widget:
+        """What a page must know that asks for `amount_minor` of `currency`. Asks nobody."""
+        ...
+
+    def confirmation(self, *, reference: str) -> Mapping[str, str]:
+        """What the script must know so that the buyer can confirm the pending charge `reference`; empty: nothing to do.
+
+        It is for the buyer's own browser only, and to be kept nowhere. Raises `GatewayUnavailable`.
         """
         ...

@@ -7,18 +7,18 @@ the charge (it may be of another shop with the same account).
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
 
+from marketplace.inbox import Inbox
 from marketplace.kernel.clock import database_now
-from payments import news, services
+from payments import gateways, news, services
 from payments.errors import RefundUnderWay, SightingOutdated
-from payments.gateways.base import GatewayUnavailable
+from payments.gateways.base import GatewayUnavailable, NamesParts
 from payments.inbox import bell
 from payments.inbox.errors import UnknownEvent
 from payments.models import Payment, WebhookEvent
@@ -28,11 +28,7 @@ from payments.states import WebhookStatus
 log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 50
-LEASE: Final = timedelta(minutes=2)  # longer than a batch can take: each call has its time-out
-FIRST_PAUSE: Final = timedelta(seconds=2)
-LONGEST_PAUSE: Final = timedelta(minutes=15)
-PATIENCE: Final = timedelta(hours=24)
-KEPT: Final = timedelta(days=30)
+INBOX: Final = Inbox(WebhookEvent)
 LOOKS: Final = 3  # at a payment that changes while it is looked at
 
 
@@ -41,7 +37,7 @@ def process_due(*, limit: int = AT_ONCE) -> int:
 
     To be called outside of any transaction: it asks gateways.
     """
-    claimed = _claim(limit)
+    claimed = INBOX.claim(limit)
     by_payment = _by_payment(claimed)
     seen = sights([payment_id for payment_id in by_payment if payment_id is not None])
     for payment_id, events in by_payment.items():
@@ -54,69 +50,66 @@ def process_due(*, limit: int = AT_ONCE) -> int:
 
 def replay(webhook_id: int, *, actor: str, now: datetime) -> None:
     """Have a webhook looked into again, whatever came of it before. Raises `UnknownEvent`."""
-    known = WebhookEvent.objects.filter(pk=webhook_id).update(
-        status=WebhookStatus.RECEIVED, due_at=now, given_up_at=now + PATIENCE, tries=0, outcome="", replayed_by=actor
-    )
-    if not known:
+    if not INBOX.replay(webhook_id, actor=actor, now=now):
         raise UnknownEvent(id=webhook_id)
     bell.ring()
 
 
 def forget(*, now: datetime, limit: int) -> int:
-    """Delete webhooks that are done with for `KEPT`, the oldest first, at most `limit`; return how many.
+    """Delete webhooks that are done with for a month, the oldest first, at most `limit`; return how many.
 
     What they changed stays on record, as news. One that comes again after that is a new one, and changes nothing.
     """
-    old = WebhookEvent.objects.filter(status=WebhookStatus.DONE, processed_at__lt=now - KEPT).order_by("id")
-    deleted, _ = WebhookEvent.objects.filter(pk__in=list(old.values_list("id", flat=True)[:limit])).delete()
-    return deleted
-
-
-def _claim(limit: int) -> list[WebhookEvent]:
-    """Take what is due, for the time of a lease."""
-    with transaction.atomic():
-        now = database_now()
-        due = WebhookEvent.objects.select_for_update(skip_locked=True).filter(due_at__lte=now)
-        events = list(due.order_by("due_at", "id")[:limit])
-        ids = [event.id for event in events]
-        WebhookEvent.objects.filter(pk__in=ids).update(due_at=now + LEASE, tries=F("tries") + 1)
-    for event in events:
-        event.tries += 1
-    return events
+    return INBOX.forget(now=now, limit=limit)
 
 
 def _by_payment(events: Sequence[WebhookEvent]) -> dict[UUID | None, list[WebhookEvent]]:
-    """Group webhooks by the payment that they are about; None for those that nobody knows. One query."""
-    keys = {event.authorization_key for event in events} - {""}
-    references = {event.reference for event in events} - {""}
-    rows = Payment.objects.filter(Q(authorization_key__in=keys) | Q(gateway_reference__in=references))
+    """Group webhooks by the payment that they are about; None for those that nobody knows. One query for most."""
+    named = Payment.objects.order_by().values_list("id", "gateway", "authorization_key", "gateway_reference")
+    theirs = named.filter(gateway__in={event.gateway for event in events})
+    # Apart, because each name has an index of its own.
+    by_its_key = named.filter(authorization_key__in={event.authorization_key for event in events} - {""})
+    by_theirs = theirs.filter(gateway_reference__in={event.reference for event in events})
+    rows = by_its_key.union(by_theirs.exclude(gateway_reference=""))
     by_key: dict[tuple[str, str], UUID] = {}
     by_reference: dict[tuple[str, str], UUID] = {}
-    for payment_id, gateway, key, reference in rows.values_list(
-        "id", "gateway", "authorization_key", "gateway_reference"
-    ):
+    for payment_id, gateway, key, reference in rows:
         by_key[gateway, key] = by_reference[gateway, reference] = payment_id
     grouped: dict[UUID | None, list[WebhookEvent]] = {}
     for event in events:
         found = by_key.get((event.gateway, event.authorization_key)) if event.authorization_key else None
         if found is None and event.reference:
-            found = by_reference.get((event.gateway, event.reference))
+            found = by_reference.get((event.gateway, event.reference)) or _by_a_part(event)
         grouped.setdefault(found, []).append(event)
     return grouped
+
+
+def _by_a_part(event: WebhookEvent) -> UUID | None:
+    """The payment of which a webhook names only a part, as the gateway is asked; None where it does not say."""
+    gateway = gateways.gateway(event.gateway)
+    if not isinstance(gateway, NamesParts):
+        return None
+    try:
+        reference = gateway.charge_behind(reference=event.reference)
+    except GatewayUnavailable as error:
+        log.warning("webhook_not_placed", gateway=event.gateway, webhook=event.event_id, error=error.message)
+        return None
+    named = Payment.objects.filter(gateway=event.gateway, gateway_reference=reference).exclude(gateway_reference="")
+    return named.values_list("id", flat=True).first()
 
 
 def _look_into(event: WebhookEvent, payment_id: UUID | None, seen: dict[UUID, Sighting | Exception]) -> None:
     """Deal with one webhook; what goes wrong is on record with it, and stops no other."""
     if payment_id is None:
-        _again(event, WebhookStatus.PARKED, "Nobody here knows this charge.")
+        INBOX.again(event, WebhookStatus.PARKED, "Nobody here knows this charge.")
         return
     try:
         observed = _take_in(event, payment_id, seen)
     except (SightingOutdated, RefundUnderWay, GatewayUnavailable) as busy:
-        _again(event, WebhookStatus.RECEIVED, busy.message)
+        INBOX.again(event, WebhookStatus.RECEIVED, busy.message)
     except Exception as error:
         log.exception("webhook_failed", gateway=event.gateway, webhook=event.event_id)
-        _again(event, WebhookStatus.RECEIVED, f"{type(error).__name__}: {error}")
+        INBOX.again(event, WebhookStatus.RECEIVED, f"{type(error).__name__}: {error}")
     else:
         log.info("webhook_done", gateway=event.gateway, kind=event.kind, news=observed.kind if observed else "")
 
@@ -130,7 +123,9 @@ def _take_in(event: WebhookEvent, payment_id: UUID, seen: dict[UUID, Sighting | 
             with transaction.atomic():
                 now = database_now()
                 observed = services.observe(sighting, event_id=event.event_id, occurred_at=event.occurred_at, now=now)
-                _done(event, "No news." if observed is None else f"The payment is {observed.payment.status}.", now=now)
+                INBOX.done(
+                    event, "No news." if observed is None else f"The payment is {observed.payment.status}.", now=now
+                )
         except SightingOutdated:
             seen |= sights([payment_id])
             continue
@@ -138,23 +133,3 @@ def _take_in(event: WebhookEvent, payment_id: UUID, seen: dict[UUID, Sighting | 
             seen |= sights([payment_id])  # the next webhook about it needs another look: this one moved it
         return observed
     raise SightingOutdated
-
-
-def _done(event: WebhookEvent, outcome: str, *, now: datetime) -> None:
-    _ours(event).update(status=WebhookStatus.DONE, due_at=None, processed_at=now, outcome=outcome)
-
-
-def _again(event: WebhookEvent, status: WebhookStatus, why: str) -> None:
-    """Try it again later; give it up after a day, for a person to see."""
-    now = database_now()
-    pause = min(FIRST_PAUSE * 2 ** min(event.tries - 1, 20), LONGEST_PAUSE)
-    if now + pause > event.given_up_at:
-        _ours(event).update(status=WebhookStatus.FAILED, due_at=None, processed_at=now, outcome=why)
-        log.error("webhook_given_up", gateway=event.gateway, webhook=event.event_id, why=why)
-    else:
-        _ours(event).update(status=status, due_at=now + pause, outcome=why)
-
-
-def _ours(event: WebhookEvent) -> "QuerySet[WebhookEvent]":
-    """The webhook, unless somebody else has taken it over since (our lease ran out) or it was replayed."""
-    return WebhookEvent.objects.filter(pk=event.pk, tries=event.tries, due_at__isnull=False)

@@ -8,11 +8,11 @@ from typing import Final
 
 from django.db import connection, transaction
 
+from marketplace.inbox import PATIENCE
 from payments import gateways
 from payments.gateways.base import NotUnderstood
 from payments.inbox import bell
 from payments.inbox.errors import UnknownGateway, WebhookTooLarge
-from payments.inbox.processing import PATIENCE
 from payments.models import EVENT_ID_LENGTH, KEY_LENGTH
 
 LARGEST: Final = 256 * 1024  # bytes; the largest that providers send are some tens of kilobytes

@@ -140,10 +140,58 @@ class TestRefundsAddUp:
         refuses("refunds_add_up", lambda: Refund.objects.all().delete())
 
     def test_one_that_is_only_asked_for_does_not_count(self, captured):
-        self.refund(captured, 1299, status="PENDING")
+        self.refund(captured, 999, status="PENDING")
         self.refund(captured, 1299, status="FAILED")
         self.both(captured, 300, 300)
         connection.check_constraints()
+
+
+class TestRefundsFit(TestRefundsAddUp):
+    """What is asked for is within what is left, whoever asks; what a gateway says that it did is a fact."""
+
+    def test_more_asked_for_than_the_others_have_left(self, captured):
+        self.both(captured, 300, 300)
+        self.refund(captured, 500, status="PENDING")
+        self.refund(captured, 499, status="PENDING")
+        connection.check_constraints()
+        refuses("refund_fits", lambda: self.refund(captured, 1, status="PENDING"))
+
+    def test_one_that_failed_and_is_asked_for_again(self, captured):
+        self.refund(captured, 1000, status="FAILED")
+        self.refund(captured, 300, status="PENDING")
+        connection.check_constraints()
+        again = Refund.objects.filter(status="FAILED")
+        refuses("refund_fits", lambda: again.update(status="PENDING"))
+
+    def test_a_fact_is_taken_in_however_much_is_under_way(self, captured):
+        self.refund(captured, 1299, status="PENDING")
+        connection.check_constraints()
+        self.both(captured, 1299, 1299)
+        connection.check_constraints()
+
+    def test_money_that_the_bank_took_back_is_not_left(self, captured):
+        Payment.objects.filter(reference_id=captured).update(reversed_minor=1000)
+        refuses("refund_fits", lambda: self.refund(captured, 300, status="PENDING"))
+
+
+def test_a_refund_by_staff_says_who_and_why(captured):
+    payment = Payment.objects.get(reference_id=captured)
+    told = {
+        "amount_minor": 1,
+        "asked_minor": 1,
+        "source": "STAFF",
+        "actor": "ada",
+        "reason": "late",
+        "request_key": "r",
+    }
+    for missing in ("actor", "reason", "request_key"):
+        row = Refund(payment=payment, idempotency_key="k", created_at=NOW, updated_at=NOW, **{**told, missing: ""})
+        refuses("refund_by_staff_says_who_why_and_how_much", row.save)
+
+
+def test_a_refund_is_told_only_once_it_is_done(captured):
+    begin("REFUND", captured)
+    refuses("refund_is_told_once_it_is_done", lambda: Refund.objects.update(told_at=NOW))
 
 
 def test_a_payment_with_a_history_is_not_deleted(captured):

@@ -73,6 +73,7 @@ class TestOpen:
 
     def test_a_second_try_is_a_payment_of_its_own(self, order):
         hear("AUTHORIZE", order, DECLINED)
+        services.give_up([order], now=LATER)
         (second,) = services.open([NewPayment(order, "tok_fraud", 1299, "EUR", sequence=2)], now=LATER)
         assert (second.status, second.sequence) == ("PENDING", 2)
         assert selectors.payments_of([order])[order].id == second.id
@@ -149,6 +150,16 @@ class TestBegin:
         assert payment.authorization_key == call.key
         attempt = Attempt.objects.get(id=call.attempt_id)
         assert (attempt.outcome, attempt.started_at, attempt.finished_at) == ("", NOW, None)
+
+    def test_what_was_recorded_in_the_same_transaction_is_not_read_again(self, order, django_assert_num_queries):
+        asked = begin("AUTHORIZE", order)
+        key = key_of(order, "CAPTURE")
+        with transaction.atomic():
+            (view,) = services.record([(asked, HELD)], now=NOW)
+            with django_assert_num_queries(1):
+                (call,) = services.begin("CAPTURE", [order], keys=[key], numbers=[1], now=NOW, known={order: view})
+        assert (call.key, call.gateway_reference, call.amount_minor) == (key, "ch_1", 1299)
+        assert attempts(order) == [("AUTHORIZE", 1, "DONE", ""), ("CAPTURE", 1, "", "")]
 
     def test_later_calls_know_the_authorization(self, order):
         hear("AUTHORIZE", order, HELD)
@@ -324,7 +335,7 @@ class TestRecord:
         hear("CAPTURE", order, TAKEN)
         record(begin("REFUND", order, key="a"), replace(GIVEN_BACK, amount_minor=300))
         assert (status(order), refunds(order)) == (("PARTIALLY_REFUNDED", 1299, 300), [("DONE", 300)])
-        record(begin("REFUND", order, key="b"), replace(GIVEN_BACK, amount_minor=999))
+        record(begin("REFUND", order, key="b"), replace(GIVEN_BACK, amount_minor=999, reference="re_2"))
         assert (status(order), refunds(order)) == (("REFUNDED", 1299, 1299), [("DONE", 300), ("DONE", 999)])
 
     def test_a_refund_without_an_amount_is_all_that_was_expected(self, order):
@@ -442,7 +453,7 @@ class TestGroups:
 
         move("AUTHORIZE", HELD, 3, 3)
         move("CAPTURE", TAKEN, 2, 3)
-        move("REFUND", GIVEN_BACK, 3, 5)
+        move("REFUND", GIVEN_BACK, 4, 5)
         assert {status(order) for order in orders} == {("REFUNDED", 1299, 1299)}
 
     @pytest.mark.parametrize("reply", [TAKEN, NOBODY_KNOWS])

@@ -18,7 +18,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.utils import timezone
 
-from payments.gateways.base import Charge, GatewayUnavailable, Notice, Outcome, Reply
+from payments.gateways.base import Charge, GatewayUnavailable, Notice, Outcome, Reply, Widget
 from payments.gateways.paypal import reading, webhooks, wire
 from payments.gateways.paypal.wire import PayPalError
 
@@ -35,6 +35,7 @@ class PayPalGateway:
     """Client of PayPal at `base`. One object serves all threads, and any process forked from this one."""
 
     name = "paypal"
+    authorization_life = timedelta(days=3)  # the honor period; what is captured after it may be declined
     key_window = timedelta(hours=5)  # of an order's key: "the server stores keys for 6 hours"
 
     def __init__(self, *, base: str, client_id: str, secret: str, timeout_seconds: float, webhook_id: str = "") -> None:
@@ -120,7 +121,7 @@ class PayPalGateway:
             made = reading.refunds_of(order)
             earlier = next((one for one in made if one.get("custom_id") == reading.note(key)), None)
             if earlier is not None:
-                return Reply(Outcome.DONE, reference=earlier["id"], amount_minor=reading.minor(earlier["amount"]))
+                return reading.refund(earlier)
             if taken is None or reading.minor(taken["amount"]) <= sum(reading.minor(one["amount"]) for one in made):
                 return _NOTHING_TO_REFUND
             currency = taken["amount"]["currency_code"]
@@ -128,9 +129,7 @@ class PayPalGateway:
             asked = {"custom_id": reading.note(key), **part}
             options = {"capture_id": taken["id"], "paypal_request_id": _id(key), "prefer": _WHOLE, "body": asked}
             given = wire.body(self._sdk.payments.refund_captured_payment(options))
-            if given["status"] in {"FAILED", "CANCELLED"}:
-                return Reply(Outcome.REFUSED, code="refund_failed", message="PayPal could not refund.")
-            return Reply(Outcome.DONE, reference=given["id"], amount_minor=reading.minor(given["amount"]))
+            return reading.refund(given)
 
         return self._on(authorization_key, reference, refund) or _NOTHING_TO_REFUND
 
@@ -160,6 +159,29 @@ class PayPalGateway:
     def verify(self, *, body: bytes, headers: Mapping[str, str]) -> Notice:
         base = str(self._access["base"])
         return webhooks.verify(body=body, headers=headers, webhook_id=self._webhook_id, base=base)
+
+    # --- in the buyer's browser ---------------------------------------------------------------------------------------
+
+    def widget(self, *, amount_minor: int, currency: str) -> Widget:
+        """Without the amount: PayPal's buttons read it from the order that they are given."""
+        return Widget("paypal", str(self._access["client_id"]), {"currency": currency, "intent": "authorize"})
+
+    def confirmation(self, *, reference: str) -> Mapping[str, str]:
+        return {"orderId": reference}
+
+    def charge_behind(self, *, reference: str) -> str:
+        """Return the id of the order whose capture a webhook has named; empty where there is none."""
+        if not reference.startswith(reading.CAPTURE):
+            return ""
+        try:
+            options = {"capture_id": reference.removeprefix(reading.CAPTURE)}
+            taken = wire.body(self._sdk.payments.get_captured_payment(options))
+        except PayPalError as error:
+            if wire.not_found(error):
+                return ""
+            raise GatewayUnavailable(reason=wire.reply(error).code) from error
+        related = (taken.get("supplementary_data") or {}).get("related_ids") or {}
+        return str(related.get("order_id") or "")
 
     # --- how they do it -----------------------------------------------------------------------------------------------
 
@@ -217,15 +239,22 @@ class PayPalGateway:
             page, pages = page + 1, int(found.get("total_pages", 1))
 
     def _completed(self, order: dict[str, Any], authorization_key: str) -> dict[str, Any]:
-        """Authorize an approved order; one that was voided meanwhile is let go of again."""
+        """Authorize an approved order; one that was voided meanwhile is let go of again.
+
+        One that PayPal then declines could be approved anew, with another source of money. Here a decline is the end of
+        it, and the buyer's next try another order: so it is marked, and never authorized.
+        """
         if order["status"] != "APPROVED" or reading.is_voided(order):
             return order
         options = {"id": order["id"], "paypal_request_id": _id(f"{authorization_key}:approved"), "prefer": _WHOLE}
         try:
             self._sdk.orders.authorize_order(options)
         except PayPalError as error:
-            if wire.reply(error).outcome is not Outcome.REFUSED:
+            reply = wire.reply(error)
+            if reply.outcome is not Outcome.REFUSED:
                 raise
+            if reply.code == "instrument_declined":
+                return self._forbid(order, authorization_key, mark=reading.DENIED)
         now = self._get(order["id"]) or order
         held = reading.authorization_of(now)
         if reading.is_voided(now) and held is not None and held["status"] == "CREATED":
@@ -233,10 +262,12 @@ class PayPalGateway:
             now = self._get(order["id"]) or now
         return now
 
-    def _forbid(self, order: Mapping[str, Any], authorization_key: str) -> dict[str, Any]:
+    def _forbid(
+        self, order: Mapping[str, Any], authorization_key: str, *, mark: str = reading.VOIDED
+    ) -> dict[str, Any]:
         """Mark an order that nobody has authorized yet, so that nobody ever will; answer what it is then."""
         path = "/purchase_units/@reference_id=='default'/custom_id"
-        value = reading.note(authorization_key, mark=reading.VOIDED)
+        value = reading.note(authorization_key, mark=mark)
         self._sdk.orders.patch_order({"id": order["id"], "body": [{"op": "replace", "path": path, "value": value}]})
         return self._get(order["id"]) or dict(order)
 

@@ -9,11 +9,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from marketplace.kernel.money import Money, format_minor
-from payments.gateways.base import Charge, ChargeStatus, Outcome, Reply
+from payments.gateways.base import Charge, ChargeStatus, GivenBack, Outcome, Reply
 
 LONGEST_NOTE: Final = 127  # characters of a custom_id
 VOIDED: Final = "void!"  # before a custom_id: this order must not be authorized any more
+DENIED: Final = "deny!"  # the same, of an order that its buyer approved, and PayPal then declined to authorize
 UNSEEN: Final = "void?"  # the same, of an order that we made only to use up the key of one that never came
+
+CAPTURE: Final = "capture:"  # before the id of a capture, where a webhook names that and no order
 
 _NO_DECIMALS: Final = frozenset({"HUF", "TWD"})  # ISO says two, PayPal takes none
 _TAKEN: Final = frozenset({"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED", "PENDING"})
@@ -27,7 +30,8 @@ def note(key: str, *, mark: str = "") -> str:
 
 def key_in(custom: str) -> str:
     """The key that a custom_id names; empty where it is a digest of it, or no key."""
-    return "" if custom.startswith("sha256:") else custom.removeprefix(VOIDED).removeprefix(UNSEEN)
+    plain = custom.removeprefix(VOIDED).removeprefix(DENIED).removeprefix(UNSEEN)
+    return "" if plain.startswith("sha256:") else plain
 
 
 def amount(minor: int, currency: str) -> dict[str, str]:
@@ -57,7 +61,7 @@ def is_unseen(order: Mapping[str, Any]) -> bool:
 
 
 def is_voided(order: Mapping[str, Any]) -> bool:
-    return custom(order).startswith((VOIDED, UNSEEN))
+    return custom(order).startswith((VOIDED, DENIED, UNSEEN))
 
 
 def _payments(order: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
@@ -74,6 +78,31 @@ def capture_of(order: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def refunds_of(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [r for r in _payments(order, "refunds") if r["status"] in {"COMPLETED", "PENDING"}]
+
+
+def refund(made: Mapping[str, Any]) -> Reply:
+    """What a refund says of itself. One that is under way may still fail: it is asked about again, by its key."""
+    if made["status"] in {"FAILED", "CANCELLED"}:
+        return Reply(Outcome.REFUSED, code="refund_failed", message="PayPal could not refund.")
+    sent = {"reference": made["id"], "amount_minor": minor(made["amount"])}
+    if made["status"] == "PENDING":
+        message = "PayPal has taken the refund, and the money is on its way."
+        return Reply(Outcome.PENDING, code="refund_pending", message=message, **sent)
+    return Reply(Outcome.DONE, **sent)
+
+
+def given_back(order: Mapping[str, Any]) -> tuple[GivenBack, ...]:
+    """Those refunds of an order that are done, the first one first."""
+    return tuple(
+        GivenBack(
+            reference=made["id"],
+            key=key_in(str(made.get("custom_id", ""))),
+            amount_minor=minor(made["amount"]),
+            made_at=datetime.fromisoformat(made.get("create_time", order["create_time"])),
+        )
+        for made in refunds_of(order)
+        if made["status"] == "COMPLETED"
+    )
 
 
 def approval_url(order: Mapping[str, Any]) -> str:
@@ -103,7 +132,8 @@ def charge(order: Mapping[str, Any], key: str) -> Charge | None:
     taken = capture_of(order)
     currency = unit(order)["amount"]["currency_code"]
     captured = minor(taken["amount"]) if taken else 0
-    refunded = sum(minor(refund["amount"]) for refund in refunds_of(order))
+    back = given_back(order)
+    refunded = sum(one.amount_minor for one in back)
     status = _status(order, held, captured, refunded)
     declined = status is ChargeStatus.DECLINED
     return Charge(
@@ -117,6 +147,7 @@ def charge(order: Mapping[str, Any], key: str) -> Charge | None:
         created_at=datetime.fromisoformat(order["create_time"]),
         failure_code="instrument_declined" if declined else "",
         failure_message="PayPal declined the payment." if declined else "",
+        refunds=back,
     )
 
 
@@ -126,6 +157,8 @@ def _status(order: Mapping[str, Any], held: Mapping[str, Any] | None, captured: 
             return ChargeStatus.CAPTURED
         return ChargeStatus.REFUNDED if refunded >= captured else ChargeStatus.PARTIALLY_REFUNDED
     if held is None:
+        if custom(order).startswith(DENIED):
+            return ChargeStatus.DECLINED
         gone = is_voided(order) or order["status"] == "VOIDED"
         return ChargeStatus.VOIDED if gone else ChargeStatus.PENDING
     known = {"PENDING": ChargeStatus.PENDING, "DENIED": ChargeStatus.DECLINED, "VOIDED": ChargeStatus.VOIDED}

@@ -28,6 +28,7 @@ from payments.gateways.paypal import reading
 
 TOLERANCE: Final = timedelta(minutes=5)
 
+_OF_CAPTURE: Final = re.compile(r"/v2/payments/captures/([A-Za-z0-9-]{1,50})$")
 _ALGORITHM: Final = "SHA256withRSA"
 _HOST: Final = re.compile(r"([a-z0-9]+(-[a-z0-9]+)*\.)+paypal\.com")  # no name that two readers may read in two ways
 _VISIBLE: Final = re.compile(r"[!-~]{1,1000}")
@@ -120,4 +121,11 @@ def _order_id(kind: str, about: Mapping[str, Any]) -> str:
     if kind == "checkout-order":
         return str(about["id"])
     related = (about.get("supplementary_data") or {}).get("related_ids") or {}
-    return str(related.get("order_id", ""))
+    return str(related.get("order_id") or "") or _capture_above(about)
+
+
+def _capture_above(about: Mapping[str, Any]) -> str:
+    """What a refund names that was made at PayPal's own dashboard: the capture that it is of, by a link."""
+    above = [str(link["href"]) for link in about.get("links") or [] if link.get("rel") == "up"]
+    captures = [found[1] for href in above if (found := _OF_CAPTURE.search(urlsplit(href).path))]
+    return f"{reading.CAPTURE}{captures[0]}" if captures else ""

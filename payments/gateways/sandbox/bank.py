@@ -5,10 +5,11 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
+from marketplace.sandbox.telling import microseconds
+from marketplace.sandbox.wire import Answer, error
 from payments.gateways.sandbox.options import Terms
-from payments.gateways.sandbox.telling import Telling, microseconds
+from payments.gateways.sandbox.telling import Telling
 from payments.gateways.sandbox.tokens import LATE_DECLINE, NOT_CONFIRMED, Plan
-from payments.gateways.sandbox.wire import Answer, error
 
 _SECOND: Final = 1_000_000  # microseconds
 _AT_ONCE: Final = 200

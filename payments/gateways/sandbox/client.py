@@ -1,9 +1,8 @@
 """The sandbox gateway as the shop sees it."""
 
 import json
-import os
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -11,18 +10,20 @@ from urllib.parse import quote
 
 import httpx
 from django.conf import settings
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from marketplace.sandbox.client import SandboxClient, error_of, json_of
 from payments.gateways.base import (
     Charge,
     ChargeStatus,
     Dispute,
     GatewayUnavailable,
+    GivenBack,
     NotGenuine,
     Notice,
     NotUnderstood,
     Outcome,
     Reply,
+    Risk,
 )
 
 # The gateway has looked at it and said a final no.
@@ -43,22 +44,13 @@ _REFUSALS: Final = frozenset(
 # The gateway has not looked at it at all. `idempotency_key_reused` is in neither: something was done under that key.
 _TURNED_AWAY: Final = frozenset({"processor_unavailable", "unauthorized", "authorization_pending"})
 
-_CONNECT_SECONDS: Final = 3.0
-_CONNECTIONS: Final = 200
 
-
-class SandboxGateway:
+class SandboxGateway(SandboxClient):
     """Client of the sandbox gateway at `url`. One object serves all threads, and any process forked from this one."""
 
     name = "sandbox"
+    authorization_life = timedelta(days=7)
     key_window = timedelta(hours=24)
-
-    def __init__(self, *, url: str, api_key: str, timeout_seconds: float, webhook_secret: str = "") -> None:
-        self._url = url
-        self._webhook = Webhook(webhook_secret) if webhook_secret else None
-        self._api_key = api_key
-        self._timeout = httpx.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds))
-        self._clients: dict[int, httpx.Client] = {}  # by process: two must never write to one connection
 
     def authorize(
         self,
@@ -86,9 +78,10 @@ class SandboxGateway:
 
     def find(self, *, authorization_key: str, reference: str = "") -> Charge | None:
         status, body = self._read(_path(authorization_key))
-        if status == 404 and _error(body).get("code") == "authorization_not_found":
+        if status == 404 and error_of(body).get("code") == "authorization_not_found":
             return None
-        return _charge(_expect(status, body)["authorization"])
+        found = _expect(status, body)
+        return replace(_charge(found["authorization"]), refunds=_refunds(found["movements"]))
 
     def list(self, *, since: datetime) -> Iterator[Charge]:
         parameters = {"since": since.isoformat(), "limit": "500"}
@@ -100,12 +93,8 @@ class SandboxGateway:
             parameters["after"] = page["next"]
 
     def verify(self, *, body: bytes, headers: Mapping[str, str]) -> Notice:
-        if self._webhook is None:
+        if not self._is_genuine(body, headers):
             raise NotGenuine
-        try:  # the library compares in constant time, and tolerates five minutes either way
-            self._webhook.verify(body, dict(headers), json_parse=False)
-        except (WebhookVerificationError, ValueError) as problem:  # a signature may be no base64, a body no text
-            raise NotGenuine from problem
         try:
             said = json.loads(body)
             return Notice(
@@ -117,26 +106,6 @@ class SandboxGateway:
             )
         except (ValueError, TypeError, LookupError) as problem:
             raise NotUnderstood from problem
-
-    def close(self) -> None:
-        """Close this process's idle connections. The next call opens new ones."""
-        client = self._clients.pop(os.getpid(), None)
-        if client is not None:
-            client.close()
-
-    def _client(self) -> httpx.Client:
-        client = self._clients.get(os.getpid())
-        if client is None:
-            with _making:
-                client = self._clients.get(os.getpid()) or httpx.Client(
-                    base_url=self._url,
-                    headers={"Authorization": f"Bearer {self._api_key}"},
-                    timeout=self._timeout,
-                    limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
-                    trust_env=False,  # no proxy stands between us and a service of our own
-                )
-                self._clients[os.getpid()] = client
-        return client
 
     def _move(self, path: str, key: str, body: Mapping[str, Any]) -> Reply:
         try:
@@ -155,20 +124,7 @@ class SandboxGateway:
             response = self._client().get(path, params=parameters)
         except httpx.TransportError as problem:
             raise GatewayUnavailable from problem
-        return response.status_code, _json(response)
-
-
-# Held while a client is made, so that threads that start together share one; made anew in a forked process, because
-# the thread that held it may not have come along.
-_making = threading.Lock()
-
-
-def _make_anew() -> None:
-    global _making  # noqa: PLW0603 a lock can't be reset in place
-    _making = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_make_anew)
+        return response.status_code, json_of(response)
 
 
 def from_settings() -> SandboxGateway:
@@ -191,36 +147,30 @@ def _path(authorization_key: str, action: str = "") -> str:
     return f"{path}/{action}" if action else path
 
 
-def _json(response: httpx.Response) -> Any:
-    """The body, or None when it is not JSON."""
-    try:
-        return response.json()
-    except ValueError:
-        return None
-
-
-def _error(body: Any) -> Mapping[str, Any]:
-    found = body.get("error") if isinstance(body, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
 def _expect(status: int, body: Any) -> Any:
     if status != 200 or not isinstance(body, dict):
-        raise GatewayUnavailable(status=status, reason=str(_error(body).get("code", "unreadable_answer")))
+        raise GatewayUnavailable(status=status, reason=str(error_of(body).get("code", "unreadable_answer")))
     return body
 
 
 def _reply(response: httpx.Response) -> Reply:
-    body = _json(response)
+    body = json_of(response)
     if response.is_success and isinstance(body, dict) and isinstance(body.get("reference"), str):
         if response.status_code == 202:
             return Reply(
                 Outcome.PENDING, body["reference"], body.get("code", ""), action_url=body.get("action_url", "")
             )
+        told = body.get("authorization")
+        risk, country = _judged(told) if isinstance(told, dict) else (Risk.UNTOLD, "")
         return Reply(
-            Outcome.DONE, reference=body["reference"], code=body.get("code", ""), amount_minor=body.get("amount_minor")
+            Outcome.DONE,
+            reference=body["reference"],
+            code=body.get("code", ""),
+            amount_minor=body.get("amount_minor"),
+            risk=risk,
+            card_country=country,
         )
-    problem = _error(body)
+    problem = error_of(body)
     code, message = str(problem.get("code", "unreadable_answer")), str(problem.get("message", ""))
     if response.is_client_error and code in _REFUSALS:
         return Reply(Outcome.REFUSED, code=code, message=message)
@@ -228,7 +178,25 @@ def _reply(response: httpx.Response) -> Reply:
     return Reply(Outcome.UNKNOWN, code=code, message=message, nothing_happened=code in _TURNED_AWAY)
 
 
+def _refunds(movements: Sequence[Mapping[str, Any]]) -> tuple[GivenBack, ...]:
+    return tuple(
+        GivenBack(
+            reference=movement["reference"],
+            key=movement["idempotency_key"],
+            amount_minor=movement["amount_minor"],
+            made_at=datetime.fromisoformat(movement["created_at"]),
+        )
+        for movement in movements
+        if movement["kind"] == "REFUND"
+    )
+
+
+def _judged(body: Mapping[str, Any]) -> tuple[Risk, str]:
+    return Risk(body.get("risk", "")), str(body.get("card_country", ""))
+
+
 def _charge(body: Mapping[str, Any]) -> Charge:
+    risk, country = _judged(body)
     return Charge(
         key=body["key"],
         reference=body["reference"],
@@ -242,4 +210,6 @@ def _charge(body: Mapping[str, Any]) -> Charge:
         dispute=Dispute(body["dispute"]),
         failure_code=body["decline_code"],
         failure_message=body["decline_message"],
+        risk=risk,
+        card_country=country,
     )

@@ -1,14 +1,9 @@
 """The sandbox gateway's own books: what was authorized, captured, voided and refunded, and what was answered.
 
-One SQLite file, written by one thread. Each commit is on disk (WAL, synchronous=FULL) before anything is answered, so
-what was acknowledged outlives a `kill -9` and a power cut.
+Kept as `marketplace.sandbox.ledger` says. The rules are those of a strict gateway:
 
-The rules are those of a strict gateway:
-
-- An idempotency key belongs to one request. The same request again is answered as the first time, also when that was
-  "not decided yet"; another request with that key is 422 `idempotency_key_reused`. Turning away (503), "not found",
-  "not decided yet" to a capture, and "nothing to refund" are not kept: nothing has happened, and the same key may yet
-  do it.
+- The same key again is answered as the first time, also when that was "not decided yet". Turning away (503), "not
+  found", "not decided yet" to a capture, and "nothing to refund" are not final: nothing has happened.
 - An authorization is captured once, never beyond its amount and never after a void; refunds never exceed the capture.
 - Everything about an authorization works by its key. A void for a key that never came leaves a tombstone, and an
   authorization that arrives later is refused `voided_before_authorization`.
@@ -16,21 +11,22 @@ The rules are those of a strict gateway:
 What the bank does by itself (`bank`) and what it tells by webhook (`telling`) is in the same file and the same commits.
 """
 
-import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from marketplace.sandbox import ledger
+from marketplace.sandbox.telling import microseconds
+from marketplace.sandbox.wire import Answer, error
 from payments.gateways.sandbox.bank import Bank
 from payments.gateways.sandbox.options import Terms
-from payments.gateways.sandbox.schema import open_ledger
-from payments.gateways.sandbox.telling import Telling, microseconds
+from payments.gateways.sandbox.schema import SCRIPTS, VERSION
+from payments.gateways.sandbox.telling import Telling
 from payments.gateways.sandbox.tokens import TOKENS, UNKNOWN_TOKEN, Behaviour
-from payments.gateways.sandbox.wire import Answer, error
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -77,10 +73,16 @@ def as_json(row: sqlite3.Row) -> dict[str, Any]:
         "dispute": row["dispute"],
         "decline_code": row["decline_code"],
         "decline_message": row["decline_message"],
+        "risk": _behaviour(row).risk,
+        "card_country": _behaviour(row).card_country,
         "method": row["method"],
         "metadata": json.loads(row["metadata"]),
         "created_at": iso(row["created_at"]),
     }
+
+
+def _behaviour(row: sqlite3.Row) -> Behaviour:
+    return TOKENS.get(row["method"], UNKNOWN_TOKEN)
 
 
 def _why_not_captured(row: sqlite3.Row, amount_minor: int) -> tuple[str, str] | None:
@@ -95,34 +97,19 @@ def _why_not_captured(row: sqlite3.Row, amount_minor: int) -> tuple[str, str] | 
     return None
 
 
-class Ledger:
+class Ledger(ledger.Ledger):
     """The books in `folder`, which is made if it is missing. To be used from one thread at a time."""
+
+    who = "sandbox gateway"
+    version = VERSION
+    scripts = SCRIPTS
 
     def __init__(self, folder: Path, terms: Terms | None = None) -> None:
         """Open the books, alone. Raises `LedgerUnusable`."""
         self.terms = terms or Terms()
-        self._db, self._lock = open_ledger(folder)
+        super().__init__(folder)
         self.telling = Telling(self._db, self.terms)
         self.bank = Bank(self._db, self.terms, self.telling)
-
-    def close(self) -> None:
-        self._db.close()
-        os.close(self._lock)
-
-    def apply(self, commands: Sequence[Callable[[], Answer]]) -> list[Answer]:
-        """Run `commands` (bound methods of this ledger) in order, commit once, and only then return their answers.
-
-        All or nothing: whatever one of them raises, or the commit, leaves the books as they were.
-        """
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            answers = [command() for command in commands]
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        return answers
 
     def stirred(self) -> bool:
         """Whether something was planned, or is to be told, since this was last asked."""
@@ -267,22 +254,6 @@ class Ledger:
         return Answer(200, {"status": "ok"})
 
     # --- how ----------------------------------------------------------------------------------------------------------
-
-    def _once(self, key: str, request: list[Any], decide: Callable[[], tuple[Answer, bool]]) -> Answer:
-        """Answer a key from memory, else by `decide`, which says whether its answer is final and to be kept."""
-        fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-        known = self._db.execute("SELECT fingerprint, status, body FROM answers WHERE key = ?", (key,)).fetchone()
-        if known is not None:
-            if known["fingerprint"] != fingerprint:
-                return error(422, "idempotency_key_reused", "This idempotency key belongs to another request.")
-            return Answer(known["status"], json.loads(known["body"]), {"Idempotency-Replayed": "true"})
-        answer, final = decide()
-        if final:
-            self._db.execute(
-                "INSERT INTO answers (key, fingerprint, status, body) VALUES (?, ?, ?, ?)",
-                (key, fingerprint, answer.status, json.dumps(answer.body)),
-            )
-        return answer
 
     def _undecided(self, key: str, behaviour: Behaviour) -> Answer:
         """The answer to an authorization that the buyer, or the bank, decides about later."""

@@ -20,17 +20,13 @@ PAYMENT_TIMEOUT_SECONDS           how long the shop waits for an answer
 """
 
 import argparse
-import base64
-import binascii
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-DAY_SECONDS = 24 * 3600
-SECRET_BYTES = 24  # the least that Standard Webhooks asks for
+from marketplace.sandbox.environment import DAY_SECONDS, Webhooks, api_key, choice, listen_at, number, url
+from marketplace.sandbox.environment import webhooks as read_webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +45,6 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Webhooks:
-    """Where the shop listens, and what proves that it is us."""
-
-    url: str
-    host: str
-    secret: str
-
-
-@dataclass(frozen=True, slots=True)
 class Options:
     host: str
     port: int  # 0: any that is free
@@ -71,10 +58,6 @@ class Options:
     webhooks: Webhooks | None
 
 
-class BadOption(Exception):
-    """Something was asked for that makes no sense; the message says what, in one line."""
-
-
 def read(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Options:
     """Read the command line and the environment. Raises `BadOption`, or exits as argparse does."""
     parser = argparse.ArgumentParser(
@@ -86,21 +69,18 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
     parser.add_argument("--listen", default="127.0.0.1:9000", metavar="HOST:PORT", help="port 0 takes a free one")
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="where the ledger is kept")
     given = parser.parse_args(arguments)
-    host, port = _address(given.listen)
-    api_key = environment.get("SANDBOX_API_KEY", "") or "sk_sandbox"
-    if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise BadOption("SANDBOX_API_KEY must be printable ASCII without blanks")
-    webhooks = _webhooks(environment)
+    host, port = listen_at(given.listen)
+    webhooks = read_webhooks(environment, "SANDBOX_WEBHOOK")
     return Options(
         host=host,
         port=port,
         data=given.data,
-        api_key=api_key,
-        failure_rate=_number(environment, "PAYMENT_FAILURE_RATE", 0.0, float, low=0, high=1),
-        latency_seconds=_number(environment, "PAYMENT_LATENCY_MS", 0, int, low=0, high=60_000) / 1000,
+        api_key=api_key(environment, "SANDBOX_API_KEY", "sk_sandbox"),
+        failure_rate=number(environment, "PAYMENT_FAILURE_RATE", 0.0, float, low=0, high=1),
+        latency_seconds=number(environment, "PAYMENT_LATENCY_MS", 0, int, low=0, high=60_000) / 1000,
         # Longer than the shop waits, so that it is always the shop that gives up first.
-        lost_answer_seconds=_number(environment, "PAYMENT_TIMEOUT_SECONDS", 10.0, float, low=0.1, high=120) + 5,
-        books=_choice(environment, "SANDBOX_BOOKS", "local", "all", "nobody"),
+        lost_answer_seconds=number(environment, "PAYMENT_TIMEOUT_SECONDS", 10.0, float, low=0.1, high=120) + 5,
+        books=choice(environment, "SANDBOX_BOOKS", "local", "all", "nobody"),
         terms=_terms(environment, tells=webhooks is not None),
         webhooks=webhooks,
     )
@@ -110,71 +90,16 @@ def _terms(environment: Mapping[str, str], *, tells: bool) -> Terms:
     usual = Terms()
 
     def seconds(name: str, default: float, *, high: float = 30.0 * DAY_SECONDS) -> float:
-        return _number(environment, name, default, float, low=0, high=high)
+        return number(environment, name, default, float, low=0, high=high)
 
     return Terms(
-        public_url=_url(environment, "SANDBOX_PUBLIC_URL").rstrip("/"),
+        public_url=url(environment, "SANDBOX_PUBLIC_URL").rstrip("/"),
         decision_seconds=seconds("SANDBOX_DECISION_SECONDS", usual.decision_seconds),
         reversal_seconds=seconds("SANDBOX_REVERSAL_SECONDS", usual.reversal_seconds),
         authorization_seconds=seconds("SANDBOX_AUTHORIZATION_SECONDS", usual.authorization_seconds),
-        forgets_voids=_choice(environment, "SANDBOX_FORGETS_VOIDS", "no", "yes") == "yes",
+        forgets_voids=choice(environment, "SANDBOX_FORGETS_VOIDS", "no", "yes") == "yes",
         tells=tells,
-        tells_all=_choice(environment, "SANDBOX_WEBHOOKS", "late", "all") == "all",
-        duplicates=_number(environment, "SANDBOX_WEBHOOK_DUPLICATES", 0.0, float, low=0, high=1),
+        tells_all=choice(environment, "SANDBOX_WEBHOOKS", "late", "all") == "all",
+        duplicates=number(environment, "SANDBOX_WEBHOOK_DUPLICATES", 0.0, float, low=0, high=1),
         disorder_seconds=seconds("SANDBOX_WEBHOOK_DISORDER_SECONDS", 0.0, high=3600.0),
     )
-
-
-def _webhooks(environment: Mapping[str, str]) -> Webhooks | None:
-    url = _url(environment, "SANDBOX_WEBHOOK_URL")
-    if not url:
-        return None
-    secret = environment.get("SANDBOX_WEBHOOK_SECRET", "")
-    try:
-        known = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) >= SECRET_BYTES
-    except (binascii.Error, ValueError):
-        known = False
-    if not known:
-        raise BadOption(f"SANDBOX_WEBHOOK_SECRET must be whsec_ and at least {SECRET_BYTES} bytes in base64")
-    return Webhooks(url, environment.get("SANDBOX_WEBHOOK_HOST", ""), secret)
-
-
-def _url(environment: Mapping[str, str], name: str) -> str:
-    url = environment.get(name, "")
-    try:
-        good = not url or (urlsplit(url).scheme in {"http", "https"} and bool(urlsplit(url).hostname))
-    except ValueError:
-        good = False
-    if not good:
-        raise BadOption(f"{name} must be an address like http://127.0.0.1:9000, not {url!r}")
-    return url
-
-
-def _choice(environment: Mapping[str, str], name: str, default: str, *others: str) -> str:
-    value = environment.get(name, "") or default
-    if value not in {default, *others}:
-        raise BadOption(f"{name} must be {', '.join([default, *others[:-1]])} or {others[-1]}, not {value!r}")
-    return value
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise BadOption(f"--listen must be HOST:PORT, for example 127.0.0.1:9000, not {text!r}")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _number(
-    environment: Mapping[str, str], name: str, default: float, kind: Callable[[str], float], *, low: float, high: float
-) -> float:
-    text = environment.get(name, "")
-    if not text:
-        return default
-    try:
-        value = kind(text)
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high:
-        what = "a whole number" if kind is int else "a number"
-        raise BadOption(f"{name} must be {what} from {low:g} to {high:g}, not {text!r}")
-    return value

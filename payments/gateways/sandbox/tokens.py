@@ -25,6 +25,8 @@ class Behaviour:
     asks_the_buyer: bool = False  # on a page of the bank's, before anything is held
     decides_later: Plan | None = None
     after_capture: Plan | None = None
+    risk: str = ""  # what the gateway's own check says of it: ELEVATED or HIGHEST
+    card_country: str = ""  # where the card was issued, if the gateway tells
 
 
 TOKENS: Final[Mapping[str, Behaviour]] = {
@@ -37,7 +39,9 @@ TOKENS: Final[Mapping[str, Behaviour]] = {
     "tok_delayed_success": Behaviour(decides_later=Plan.APPROVE),
     "tok_delayed_decline": Behaviour(decides_later=Plan.DECLINE),
     "tok_late_rejection": Behaviour(after_capture=Plan.REVERSE),
-    "tok_fraud": Behaviour(),  # a good card as far as a gateway can see; the shop's own check refuses it
+    "tok_fraud": Behaviour(risk="HIGHEST", card_country="BR"),  # authorized all the same, like all of these
+    "tok_review": Behaviour(risk="ELEVATED"),
+    "tok_visa_us": Behaviour(card_country="US"),
 }
 
 UNKNOWN_TOKEN: Final = Behaviour("invalid_payment_method", "This payment method is not known here.")

@@ -9,6 +9,10 @@ the newest intents, one by one.
 Stripe has no way to forbid a key that it has never seen. We take its place: a void that finds nothing creates an
 intent of its own under the authorization's idempotency key, never confirmed and cancelled at once. A late authorization
 with that key is then another request under a used key, which Stripe turns down.
+
+A method is a ConfirmationToken (`ctoken_…`), which Stripe's Payment Element makes in the buyer's browser, or a
+PaymentMethod. With the first, a buyer whom the bank wants to hear from confirms in that browser, by Stripe.js; with the
+second on the bank's page. (Source: Stripe, "Finalize payments on the server".)
 """
 
 import os
@@ -21,25 +25,36 @@ import stripe
 from django.conf import settings
 from django.utils import timezone
 
-from payments.gateways.base import Charge, GatewayUnavailable, Notice, Outcome, Reply
+from payments.gateways.base import Charge, GatewayUnavailable, Notice, Outcome, Reply, Widget
 from payments.gateways.stripe import reading, webhooks
 
 LAG = timedelta(minutes=15)  # how far back intents are looked through that search does not know yet: generous
 
 _EXPAND: Final = ["latest_charge"]
+_MADE_IN_BROWSER: Final = "ctoken_"  # how the id of a ConfirmationToken begins
 
 
 class StripeGateway:
     """Client of Stripe with `api_key`, at `api_base`. One object serves all threads, and any process forked from it."""
 
     name = "stripe"
+    authorization_life = timedelta(days=4, hours=18)  # the shortest there is: Visa's, without an extension
     key_window = timedelta(hours=23)  # "keys are eligible to be removed after they're at least 24 hours old"
 
-    def __init__(self, *, api_key: str, api_base: str, timeout_seconds: float, webhook_secret: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        api_base: str,
+        timeout_seconds: float,
+        webhook_secret: str = "",
+        publishable_key: str = "",
+    ) -> None:
         self._api_key = api_key
         self._api_base = api_base
         self._timeout = timeout_seconds
         self._webhook_secret = webhook_secret
+        self._publishable_key = publishable_key
         self._clients: dict[int, stripe.StripeClient] = {}  # by process: two must never write to one connection
 
     # --- the four that move money -------------------------------------------------------------------------------------
@@ -58,15 +73,17 @@ class StripeGateway:
         parameters = {
             "amount": reading.to_stripe(amount_minor, currency),
             "currency": currency.lower(),
-            "payment_method": method,
+            "confirmation_token" if method.startswith(_MADE_IN_BROWSER) else "payment_method": method,
             "capture_method": "manual",
             "confirm": True,
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "always" if return_url else "never"},
             "metadata": {**metadata, reading.KEY: key},
+            "expand": _EXPAND,  # what Stripe thinks of the risk is told with the charge
             **redirects,
         }
         try:
-            return reading.authorization(self._intents.create(parameters, options={"idempotency_key": key}))
+            intent = self._intents.create(parameters, options={"idempotency_key": key})
+            return reading.authorization(intent, return_url=return_url)
         except stripe.CardError as error:
             return reading.refusal(error.error)
         except stripe.IdempotencyError as error:
@@ -98,7 +115,7 @@ class StripeGateway:
 
     def void(self, *, key: str, authorization_key: str, reference: str = "") -> Reply:
         def cancel(intent: Any) -> Reply:
-            nothing = reading.charge(intent, []) is None
+            nothing = reading.charge(intent, (), ()) is None
             if intent.status not in {"succeeded", "canceled"}:
                 try:
                     self._intents.cancel(intent.id, options={"idempotency_key": key})
@@ -117,7 +134,7 @@ class StripeGateway:
             earlier = self._refunded_under(key, intent)
             if earlier is not None:
                 return earlier
-            charge = reading.charge(intent, self._disputes(intent))
+            charge = self._charge(intent)
             left = charge.captured_minor - charge.refunded_minor - charge.reversed_minor if charge else 0
             if not left and amount_minor is None:
                 return Reply(Outcome.DONE, code="nothing_to_refund", amount_minor=0)
@@ -138,7 +155,7 @@ class StripeGateway:
     def find(self, *, authorization_key: str, reference: str = "") -> Charge | None:
         try:
             intent = self._retrieve(reference) if reference else self._lookup(authorization_key)
-            return reading.charge(intent, self._disputes(intent)) if intent is not None else None
+            return self._charge(intent) if intent is not None else None
         except stripe.StripeError as error:
             raise GatewayUnavailable(reason=reading.unknown(error).code) from error
 
@@ -146,7 +163,7 @@ class StripeGateway:
         """Stripe lists the newest first and keeps whole seconds, so what is older by less than one is listed too."""
         try:
             for intent in reversed([*self._since(since)]):
-                charge = reading.charge(intent, self._disputes(intent)) if reading.is_ours(intent) else None
+                charge = self._charge(intent) if reading.is_ours(intent) else None
                 if charge is not None:
                     yield charge
         except stripe.StripeError as error:
@@ -154,6 +171,23 @@ class StripeGateway:
 
     def verify(self, *, body: bytes, headers: Mapping[str, str]) -> Notice:
         return webhooks.verify(body=body, headers=headers, secret=self._webhook_secret)
+
+    # --- in the buyer's browser ---------------------------------------------------------------------------------------
+
+    def widget(self, *, amount_minor: int, currency: str) -> Widget:
+        parameters: dict[str, str | int] = {
+            "amount": reading.to_stripe(amount_minor, currency),
+            "currency": currency.lower(),
+            "release": stripe.api_version.partition(".")[2],  # each of Stripe.js goes with the API of the same name
+        }
+        return Widget("stripe", self._publishable_key, parameters)
+
+    def confirmation(self, *, reference: str) -> Mapping[str, str]:
+        try:
+            intent = self._intents.retrieve(reference)
+        except stripe.StripeError as error:
+            raise GatewayUnavailable(reason=reading.unknown(error).code) from error
+        return {"clientSecret": str(intent.client_secret)} if intent.status == "requires_action" else {}
 
     # --- how they do it -----------------------------------------------------------------------------------------------
 
@@ -200,6 +234,15 @@ class StripeGateway:
         found: Iterator[Any] = self._intents.list(parameters).auto_paging_iter()
         return found
 
+    def _charge(self, intent: Any) -> Charge | None:
+        given_back = getattr(intent.latest_charge, "amount_refunded", 0)
+        refunds = self._refunds(intent) if given_back else []
+        return reading.charge(intent, self._disputes(intent), refunds)
+
+    def _refunds(self, intent: Any) -> Sequence[Any]:
+        found: Sequence[Any] = self._client.v1.refunds.list({"payment_intent": intent.id, "limit": 100}).data
+        return found
+
     def _disputes(self, intent: Any) -> Sequence[Any]:
         if not getattr(intent.latest_charge, "disputed", False):
             return []
@@ -234,8 +277,7 @@ class StripeGateway:
         return Reply(Outcome.DONE, code="nothing_to_void", message="Nothing was authorized under this key.")
 
     def _refunded_under(self, key: str, intent: Any) -> Reply | None:
-        made = self._client.v1.refunds.list({"payment_intent": intent.id, "limit": 100}).data
-        ours = [refund for refund in made if reading.note(refund, reading.REFUND_KEY) == key]
+        ours = [refund for refund in self._refunds(intent) if reading.note(refund, reading.REFUND_KEY) == key]
         return reading.refund(ours[0]) if ours else None
 
 
@@ -246,11 +288,18 @@ def from_settings() -> StripeGateway:
         settings.STRIPE_API_BASE,
         settings.PAYMENT_TIMEOUT_SECONDS,
         settings.STRIPE_WEBHOOK_SECRET,
+        settings.STRIPE_PUBLISHABLE_KEY,
     )
 
 
 @cache
-def _connected(api_key: str, api_base: str, timeout_seconds: float, webhook_secret: str) -> StripeGateway:
+def _connected(
+    api_key: str, api_base: str, timeout_seconds: float, webhook_secret: str, publishable_key: str
+) -> StripeGateway:
     return StripeGateway(
-        api_key=api_key, api_base=api_base, timeout_seconds=timeout_seconds, webhook_secret=webhook_secret
+        api_key=api_key,
+        api_base=api_base,
+        timeout_seconds=timeout_seconds,
+        webhook_secret=webhook_secret,
+        publishable_key=publishable_key,
     )

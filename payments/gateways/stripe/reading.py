@@ -11,7 +11,7 @@ import requests
 import stripe
 from urllib3.exceptions import NewConnectionError
 
-from payments.gateways.base import Charge, ChargeStatus, Dispute, Outcome, Reply
+from payments.gateways.base import Charge, ChargeStatus, Dispute, GivenBack, Outcome, Reply, Risk
 
 KEY: Final = "marketplace_key"  # metadata: the idempotency key that the authorization was asked for with
 TOMBSTONE: Final = "marketplace_tombstone"  # metadata: made only so that a late authorization with this key is refused
@@ -22,6 +22,7 @@ _HUNDREDFOLD: Final = frozenset({"ISK", "UGX"})
 
 # An intent that waits for the buyer or for the bank. Nothing is held yet.
 _PENDING: Final = frozenset({"requires_action", "requires_confirmation", "processing"})
+_UNDER_WAY: Final = frozenset({"pending", "requires_action"})  # a refund that may still fail
 _DISPUTES: Final = {"lost": Dispute.LOST, "won": Dispute.WON, "warning_closed": Dispute.WON}
 
 
@@ -35,14 +36,22 @@ def from_stripe(amount: int, currency: str) -> int:
     return amount // 100 if currency.upper() in _HUNDREDFOLD else amount
 
 
-def authorization(intent: Any) -> Reply:
-    """What an intent that was created and confirmed says about the authorization."""
+def authorization(intent: Any, *, return_url: str = "") -> Reply:
+    """What an intent that was created and confirmed says about the authorization.
+
+    Where Stripe.js is to ask the buyer, that is done on our own page, the one that the buyer would come back to.
+    """
     if intent.status == "requires_capture":
+        risk, country = judged(intent.latest_charge)
         return Reply(
-            Outcome.DONE, reference=intent.id, amount_minor=from_stripe(intent.amount_capturable, intent.currency)
+            Outcome.DONE,
+            reference=intent.id,
+            amount_minor=from_stripe(intent.amount_capturable, intent.currency),
+            risk=risk,
+            card_country=country,
         )
     if intent.status in _PENDING:
-        url = _action_url(intent)
+        url = _action_url(intent, return_url)
         code = "requires_action" if url else "processing"
         return Reply(Outcome.PENDING, reference=intent.id, code=code, action_url=url)
     if intent.status == "requires_payment_method":
@@ -52,8 +61,24 @@ def authorization(intent: Any) -> Reply:
     return Reply(Outcome.UNKNOWN, code="unexpected_status", message=f"Stripe's intent is {intent.status}.")
 
 
-def _action_url(intent: Any) -> str:
+def judged(latest: Any) -> tuple[Risk, str]:
+    """What Radar says of a charge, and where its card was issued; nothing where the charge is not expanded.
+
+    Source: the Charge object's `outcome` (`risk_level`, and `type` "manual_review" for what Radar's rules want looked
+    at) and `payment_method_details.card.country`.
+    """
+    outcome = getattr(latest, "outcome", None)
+    level, kind = getattr(outcome, "risk_level", None), getattr(outcome, "type", None)
+    card = getattr(getattr(latest, "payment_method_details", None), "card", None)
+    looked_at = level == "elevated" or kind == "manual_review"
+    risk = Risk.HIGHEST if level == "highest" else Risk.ELEVATED if looked_at else Risk.UNTOLD
+    return risk, str(getattr(card, "country", None) or "")
+
+
+def _action_url(intent: Any, return_url: str) -> str:
     action = intent.next_action
+    if action and action.type == "use_stripe_sdk":
+        return return_url
     redirect = getattr(action, "redirect_to_url", None) if action else None
     return str(redirect.url or "") if redirect else ""
 
@@ -101,14 +126,32 @@ def not_captured(intent: Any) -> Reply:
 
 
 def refund(made: Any) -> Reply:
-    """What a refund says of itself. One that is under way is done: whether it fails later, a webhook tells."""
+    """What a refund says of itself. One that is under way may still fail: it is asked about again, by its key."""
     if made.status in {"failed", "canceled"}:
         reason = str(made.failure_reason or made.status)
         return Reply(Outcome.REFUSED, code="refund_failed", message=f"Stripe could not refund: {reason}.")
-    return Reply(Outcome.DONE, reference=made.id, amount_minor=from_stripe(made.amount, made.currency))
+    amount = from_stripe(made.amount, made.currency)
+    if made.status in _UNDER_WAY:
+        message = "Stripe has taken the refund, and the money is on its way."
+        return Reply(Outcome.PENDING, reference=made.id, code="refund_pending", message=message, amount_minor=amount)
+    return Reply(Outcome.DONE, reference=made.id, amount_minor=amount)
 
 
-def charge(intent: Any, disputes: Sequence[Any]) -> Charge | None:
+def given_back(refunds: Sequence[Any]) -> tuple[GivenBack, ...]:
+    """Those refunds that are done, the first one first."""
+    return tuple(
+        GivenBack(
+            reference=made.id,
+            key=note(made, REFUND_KEY),
+            amount_minor=from_stripe(made.amount, made.currency),
+            made_at=datetime.fromtimestamp(made.created, UTC),
+        )
+        for made in sorted(refunds, key=lambda one: int(one.created))
+        if made.status == "succeeded"
+    )
+
+
+def charge(intent: Any, disputes: Sequence[Any], refunds: Sequence[Any]) -> Charge | None:
     """What Stripe believes about an intent whose `latest_charge` is expanded; None where there is no charge at all.
 
     An authorization that was declined at once leaves an intent behind, and a void of a key that never came leaves a
@@ -116,16 +159,18 @@ def charge(intent: Any, disputes: Sequence[Any]) -> Charge | None:
     """
     latest = intent.latest_charge
     failed = latest is not None and latest.status == "failed"
-    status = _status(intent, latest, failed=failed)
+    back = given_back(refunds)
+    refunded = sum(one.amount_minor for one in back)
+    captured = from_stripe(intent.amount_received or 0, intent.currency)
+    status = _status(intent, captured, refunded, failed=failed)
     if status is None or is_tombstone(intent):
         return None
     error = intent.last_payment_error if status is ChargeStatus.DECLINED else None
     declined = refusal(error) if error else None
     lost = from_stripe(sum(d.amount for d in disputes if d.status == "lost"), intent.currency)
-    captured = from_stripe(intent.amount_received or 0, intent.currency)
-    refunded = from_stripe(latest.amount_refunded if latest else 0, intent.currency)
     if lost and lost >= captured - refunded:
         status = ChargeStatus.REVERSED
+    risk, country = judged(latest)
     return Charge(
         key=key(intent),
         reference=intent.id,
@@ -139,18 +184,20 @@ def charge(intent: Any, disputes: Sequence[Any]) -> Charge | None:
         dispute=_DISPUTES.get(disputes[0].status, Dispute.OPEN) if disputes else Dispute.NONE,
         failure_code=declined.code if declined else "",
         failure_message=declined.message if declined else "",
+        refunds=back,
+        risk=risk,
+        card_country=country,
     )
 
 
-def _status(intent: Any, latest: Any, *, failed: bool) -> ChargeStatus | None:
+def _status(intent: Any, captured: int, refunded: int, *, failed: bool) -> ChargeStatus | None:
     if intent.status in _PENDING:
         return ChargeStatus.PENDING
     if intent.status == "requires_capture":
         return ChargeStatus.AUTHORIZED
     if intent.status == "succeeded":
-        back = latest.amount_refunded if latest else 0
-        kept = ChargeStatus.PARTIALLY_REFUNDED if back else ChargeStatus.CAPTURED
-        return ChargeStatus.REFUNDED if back >= intent.amount_received else kept
+        kept = ChargeStatus.PARTIALLY_REFUNDED if refunded else ChargeStatus.CAPTURED
+        return ChargeStatus.REFUNDED if refunded >= captured else kept
     if failed:
         return None  # declined at once
     if intent.last_payment_error:

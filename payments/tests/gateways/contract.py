@@ -184,6 +184,16 @@ class GatewayContract:
         assert [buyer.void().outcome, buyer.void().outcome, buyer.void(key="other").outcome] == [Outcome.DONE] * 3
         assert buyer.money == (ChargeStatus.VOIDED, 0, 0)
 
+    def test_refunds_are_told_apart_by_our_keys(self, buyer):
+        buyer.authorize()
+        buyer.capture()
+        first, second = buyer.refund(299), buyer.refund(key="rest")
+        seen = [(made.reference, made.key, made.amount_minor) for made in buyer.charge.refunds]
+        assert sorted(seen) == sorted(
+            [(first.reference, f"{buyer.key}:refund", 299), (second.reference, f"{buyer.key}:rest", 1000)]
+        )
+        assert sum(made.amount_minor for made in buyer.charge.refunds) == buyer.charge.refunded_minor
+
     def test_a_refund_before_any_capture_has_nothing_to_do(self, buyer):
         never_came = buyer.refund()
         buyer.authorize()

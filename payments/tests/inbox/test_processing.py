@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection, connections
 
+from marketplace.inbox import KEPT, LEASE
 from payments import observations, services, tasks
 from payments.gateways.base import Outcome, Reply
 from payments.inbox import processing, receiving
@@ -14,7 +15,7 @@ from payments.inbox.errors import UnknownEvent
 from payments.models import Observation, WebhookEvent
 from payments.testing import answer_the_bank, signed_webhook
 from payments.tests import cashier
-from payments.tests.cashier import LATER, begin, call, hear, key_of, open_payment, record, send, status
+from payments.tests.cashier import LATER, begin, call, hear, key_of, open_payment, record, refunds, send, status
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.core]
 
@@ -225,7 +226,7 @@ class TestWhatIsInTheWay:
         processing.process_due()
         assert (came_of()[0], status(order)) == ("DONE", ("AUTHORIZED", 0, 0))
 
-    def test_a_refund_of_ours_without_an_answer_is_waited_for(self, heard):
+    def test_a_refund_of_ours_is_recognised_before_its_answer_is_here(self, heard):
         order = open_payment(method="tok_visa")
         call("AUTHORIZE", order)
         call("CAPTURE", order)
@@ -233,11 +234,10 @@ class TestWhatIsInTheWay:
         reply = send(begun)
         arrives(order)
         processing.process_due()
-        assert came_of()[0] == "RECEIVED"
+        assert (came_of()[0], status(order)) == ("DONE", ("REFUNDED", 1299, 1299))
         record(begun, reply)
-        later(seconds=3)
-        processing.process_due()
-        assert (came_of(), status(order)) == (("DONE", "No news."), ("REFUNDED", 1299, 1299))
+        assert (status(order), refunds(order)) == (("REFUNDED", 1299, 1299), [("DONE", 1299)])
+        assert [(one.kind, one.detail["by_bank"]) for one in heard] == [("refunded", False)]
 
     def test_one_that_fails_stops_no_other(self, monkeypatch, heard):
         (bad, page), (good, other_page) = asks_the_buyer(), asks_the_buyer()
@@ -261,20 +261,20 @@ class TestWhatIsInTheWay:
         order, page = asks_the_buyer()
         answer_the_bank(page, "approve")
         arrives(order)
-        claimed = processing._claim(10)  # and it is never heard of again
+        claimed = processing.INBOX.claim(10)  # and it is never heard of again
         assert len(claimed) == 1
         assert processing.process_due() == 0
-        later(seconds=processing.LEASE.total_seconds() + 1)
+        later(seconds=LEASE.total_seconds() + 1)
         assert processing.process_due() == 1
         assert (came_of()[0], status(order)) == ("DONE", ("AUTHORIZED", 0, 0))
 
     def test_a_worker_that_was_thought_dead_writes_nothing_over_it(self):
         arrives(uuid4())
-        (stale,) = processing._claim(10)
-        later(seconds=processing.LEASE.total_seconds() + 1)
+        (stale,) = processing.INBOX.claim(10)
+        later(seconds=LEASE.total_seconds() + 1)
         processing.process_due()
         before = WebhookEvent.objects.values().get()
-        processing._done(stale, "too late", now=LATER)
+        processing.INBOX.done(stale, "too late", now=LATER)
         assert WebhookEvent.objects.values().get() == before
 
 
@@ -315,9 +315,9 @@ def test_what_is_done_with_for_a_month_is_forgotten_and_nothing_else(heard):
     arrives(waiting, event="evt_waiting")
     processing.process_due()
     now = WebhookEvent.objects.get(event_id="evt_done").processed_at
-    assert processing.forget(now=now + processing.KEPT, limit=10) == 0
+    assert processing.forget(now=now + KEPT, limit=10) == 0
     assert tasks.forget_webhooks() == 0
-    assert processing.forget(now=now + processing.KEPT + timedelta(seconds=1), limit=10) == 1
+    assert processing.forget(now=now + KEPT + timedelta(seconds=1), limit=10) == 1
     assert WebhookEvent.objects.get().event_id == "evt_waiting"
 
 

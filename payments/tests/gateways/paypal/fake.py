@@ -60,6 +60,7 @@ class FakePayPal:
         self.outage: int | None = None
         self.login = ("test", "secret")
         self.on_authorize: Any = None  # called in the middle of an authorization, with the order
+        self.declines: set[str] = set()  # orders whose source of money turns out not to work
         self._made: dict[tuple[str, str], str] = {}  # (path, request id): the order or the payment it made
         self._ids = count(1)
         self._to_lose, self._of = 0, ""
@@ -99,6 +100,10 @@ class FakePayPal:
         if not kind.startswith("CHECKOUT.ORDER"):
             held = order["purchase_units"][0]["payments"]["authorizations"][0]
             about = {**held, "supplementary_data": {"related_ids": {"order_id": order_id}}}
+        if kind == "PAYMENT.CAPTURE.REFUNDED":  # one made at the dashboard names its capture, and no order
+            payments = order["purchase_units"][0]["payments"]
+            above = f"{self.url}/v2/payments/captures/{payments['captures'][0]['id']}"
+            about = {**payments["refunds"][-1], "links": [{"rel": "up", "href": above, "method": "GET"}]}
         resource = "checkout-order" if kind.startswith("CHECKOUT.ORDER") else "authorization"
         said = {
             "id": f"WH-EVENT-{next(self._ids)}", "event_type": kind, "resource_type": resource, "create_time": _now(),
@@ -151,6 +156,8 @@ class FakePayPal:
                 return self._void(identifier)
             case "POST", "v2", "payments", "captures", identifier, "refund":
                 return self._refund(identifier, sent, key)
+            case "GET", "v2", "payments", "captures", identifier:
+                return 200, self._captured(identifier)
             case "GET", "v1", "reporting", "transactions":
                 return 200, self._reported(query)
         raise Problem(404, "RESOURCE_NOT_FOUND", "NO_SUCH_PATH", f"{method} {path}")
@@ -188,6 +195,8 @@ class FakePayPal:
             raise _unprocessable("ORDER_ALREADY_AUTHORIZED", "Order already authorized.")
         if order["status"] != "APPROVED":
             raise _unprocessable("ORDER_NOT_APPROVED", "Payer has not yet approved the Order for payment.")
+        if order["id"] in self.declines:
+            raise _unprocessable("INSTRUMENT_DECLINED", "The instrument presented was declined.")
         self._hold(order)
         if self.on_authorize:
             self.on_authorize(order)
@@ -250,6 +259,20 @@ class FakePayPal:
         taken["status"] = "REFUNDED" if _cents(amount) == left else "PARTIALLY_REFUNDED"
         self._made["refunds", key] = refund["id"]
         return 201, refund
+
+    def _captured(self, identifier: str) -> dict[str, Any]:
+        for order in self.orders.values():
+            for taken in order["purchase_units"][0].get("payments", {}).get("captures", []):
+                if taken["id"] == identifier:
+                    return {**taken, "supplementary_data": {"related_ids": {"order_id": order["id"]}}}
+        raise Problem(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "There is no such capture.")
+
+    def refund_at_the_dashboard(self, order_id: str, value: str) -> str:
+        """Somebody gives money back at PayPal's own dashboard; return the refund's id."""
+        (taken,) = self.orders[order_id]["purchase_units"][0]["payments"]["captures"]
+        amount = {"currency_code": taken["amount"]["currency_code"], "value": value}
+        _, made = self._refund(taken["id"], {"amount": amount}, f"dashboard-{next(self._ids)}")
+        return str(made["id"])
 
     def _reported(self, query: dict[str, str]) -> dict[str, Any]:
         since, until = (datetime.fromisoformat(query[name]) for name in ("start_date", "end_date"))

@@ -95,6 +95,29 @@ def test_a_void_in_the_middle_of_the_authorization_lets_go_of_it(paypal, shopper
     assert shopper.money == (ChargeStatus.VOIDED, 0, 0)
 
 
+def test_one_that_paypal_declines_after_the_approval_is_declined_for_good(paypal, shopper):
+    shopper.authorize()
+    paypal.approve(shopper.reference)
+    paypal.declines.add(shopper.reference)
+    charge = shopper.charge
+    assert (charge.status, charge.failure_code) == (ChargeStatus.DECLINED, "instrument_declined")
+    paypal.declines.clear()
+    assert shopper.money == (ChargeStatus.DECLINED, 0, 0)
+    assert paypal.orders[shopper.reference]["purchase_units"][0]["payments"] == {}
+    assert shopper.void().outcome is Outcome.DONE
+    headers, body = paypal.webhook(shopper.reference, webhook_id="WH-1", kind="CHECKOUT.ORDER.APPROVED")
+    shopper.gateway._webhook_id = "WH-1"
+    assert shopper.gateway.verify(body=body, headers=headers).authorization_key == shopper.key
+
+
+def test_a_page_is_told_the_order_that_its_buttons_show(paypal, gateway, shopper):
+    shopper.authorize()
+    widget = gateway.widget(amount_minor=1299, currency="EUR")
+    assert (widget.name, widget.public_key) == ("paypal", "test")
+    assert widget.parameters == {"currency": "EUR", "intent": "authorize"}
+    assert gateway.confirmation(reference=shopper.reference) == {"orderId": shopper.reference}
+
+
 def test_a_lost_answer_names_the_same_order_again(paypal, gateway):
     shopper = Shopper(gateway, fake.PAGE)
     paypal.lose_answers(1)
@@ -231,3 +254,50 @@ def test_half_a_forint_is_refused_not_rounded(paypal, gateway):
     reply = Buyer(gateway, fake.APPROVED, amount_minor=129_950, currency="HUF").authorize()
     assert (reply.outcome, reply.code) == (Outcome.REFUSED, "invalid_request")
     assert not paypal.orders
+
+
+# --- refunds ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_refund_at_the_dashboard_is_told_apart_from_ours(paypal, shopper):
+    shopper.authorize()
+    paypal.approve(shopper.reference)
+    assert shopper.money == (ChargeStatus.AUTHORIZED, 0, 0)
+    shopper.capture()
+    theirs = paypal.refund_at_the_dashboard(shopper.reference, "3.00")
+    ours = shopper.gateway.refund(
+        key=f"{shopper.key}:refund", authorization_key=shopper.key, amount_minor=299, reference=shopper.reference
+    )
+    seen = [(made.reference, made.key, made.amount_minor) for made in shopper.charge.refunds]
+    assert seen == [(theirs, "", 300), (ours.reference, f"{shopper.key}:refund", 299)]
+
+
+def test_a_webhook_about_such_a_refund_leads_to_the_order_by_its_capture(gateway, paypal, shopper):
+    gateway._webhook_id = "WH-1"
+    shopper.authorize()
+    paypal.approve(shopper.reference)
+    assert shopper.money == (ChargeStatus.AUTHORIZED, 0, 0)
+    shopper.capture()
+    paypal.refund_at_the_dashboard(shopper.reference, "3.00")
+    headers, body = paypal.webhook(shopper.reference, webhook_id="WH-1", kind="PAYMENT.CAPTURE.REFUNDED")
+    notice = gateway.verify(body=body, headers=headers)
+    assert (notice.authorization_key, notice.reference[:12]) == ("", "capture:CAPT")
+    assert gateway.charge_behind(reference=notice.reference) == shopper.reference
+    assert gateway.charge_behind(reference="capture:OTHER") == ""
+    assert gateway.charge_behind(reference=shopper.reference) == ""
+
+
+def test_a_refund_that_paypal_has_not_finished_is_none_yet(paypal, shopper):
+    shopper.authorize()
+    paypal.approve(shopper.reference)
+    assert shopper.money == (ChargeStatus.AUTHORIZED, 0, 0)
+    shopper.capture()
+    asked = {"key": "k", "authorization_key": shopper.key, "amount_minor": 299, "reference": shopper.reference}
+    assert shopper.gateway.refund(**asked).outcome is Outcome.DONE
+    (made,) = paypal.orders[shopper.reference]["purchase_units"][0]["payments"]["refunds"]
+    made["status"] = "PENDING"
+    reply = shopper.gateway.refund(**asked)
+    assert (reply.outcome, reply.code, reply.reference) == (Outcome.PENDING, "refund_pending", made["id"])
+    assert shopper.money == (ChargeStatus.CAPTURED, 1299, 0)
+    made["status"] = "FAILED"
+    assert shopper.charge.refunds == ()

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
+from marketplace.sandbox.ledger import LedgerUnusable
 from payments.gateways.sandbox.ledger import Ledger
-from payments.gateways.sandbox.schema import LedgerUnusable
 
 
 @pytest.fixture

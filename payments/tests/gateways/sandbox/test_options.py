@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from payments.gateways.sandbox.options import BadOption, Webhooks, read
+from marketplace.sandbox.environment import BadOption, Webhooks
+from payments.gateways.sandbox.options import read
 
 ARGUMENTS = ["--listen", "127.0.0.1:9000", "--data", "folder"]
 

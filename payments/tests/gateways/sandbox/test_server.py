@@ -210,10 +210,24 @@ class TestWire:
 
 
 class TestTokens:
-    @pytest.mark.parametrize("token", ["tok_visa", "tok_fraud"])
-    def test_good_cards_are_good_at_once(self, gateway, sandbox_gateway, token):
+    @pytest.mark.parametrize(
+        ("token", "risk", "country"),
+        [
+            ("tok_visa", "", ""),
+            ("tok_fraud", "HIGHEST", "BR"),
+            ("tok_review", "ELEVATED", ""),
+            ("tok_visa_us", "", "US"),
+        ],
+    )
+    def test_good_cards_are_good_at_once_and_what_is_known_of_them_is_told(
+        self, gateway, sandbox_gateway, token, risk, country
+    ):
         key = new_key()
-        assert authorize(gateway, key, token).outcome is Outcome.DONE
+        reply, again = authorize(gateway, key, token), authorize(gateway, key, token)
+        assert reply.outcome is Outcome.DONE
+        seen = gateway.find(authorization_key=key)
+        for told in (reply, again, seen):
+            assert (told.risk, told.card_country) == (risk, country)
         assert sandbox_gateway.movements(key) == [("AUTHORIZE", 1299)]
 
     @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ APPROVED, DECLINED, POOR, SECURE = (
     "pm_card_chargeDeclinedInsufficientFunds",
     "pm_card_threeDSecure2Required",
 )
+# What the Payment Element makes in a browser of the same cards.
+TOKENS = {"ctoken_visa": APPROVED, "ctoken_declined": DECLINED, "ctoken_poor": POOR, "ctoken_secure": SECURE}
 PROCESSING = "pm_fake_processing"  # ours: a method whose bank takes its time
 
 
@@ -52,6 +54,7 @@ class FakeStripe:
         self.search_lag = 3600.0  # seconds
         self.busy_keys: set[str] = set()  # keys of requests that are still being worked on, as far as others are told
         self.outage: tuple[int, dict[str, Any]] | None = None  # every request is answered like this
+        self._spent: set[str] = set()
         self._answers: dict[str, tuple[Any, int, dict[str, Any]]] = {}
         self._to_lose, self._of = 0, ""
         self._ids = count(1)
@@ -176,20 +179,37 @@ class FakeStripe:
             "last_payment_error": None, "next_action": None, "created": int(time.time()),
             "payment_method": sent.get("payment_method"), "cancellation_reason": None,
         }  # fmt: skip
+        intent["client_secret"] = f"{intent['id']}_secret_of_the_buyer"
+        token = sent.get("confirmation_token")
+        if token is not None:
+            intent["payment_method"] = self._spend(token)
         self.intents[intent["id"]] = intent
         if sent.get("confirm") == "true":
             self._confirm(intent, sent)
         return self._shown(intent, sent)
 
+    def _spend(self, token: str) -> str:
+        """The card behind a ConfirmationToken, which is good for one intent."""
+        card = TOKENS.get(token.rpartition("_n")[0] or token)  # "ctoken_visa_n3": the third of its kind
+        if card is None or token in self._spent:
+            raise _invalid(
+                f"No such confirmation token: {token!r}", code="resource_missing", param="confirmation_token"
+            )
+        self._spent.add(token)
+        return card
+
     def _confirm(self, intent: dict[str, Any], sent: dict[str, Any]) -> None:
         match intent["payment_method"]:
             case "pm_card_visa":
                 self._hold(intent)
+            case "pm_card_riskLevelElevated":
+                self._hold(intent)
+                self.charges[intent["latest_charge"]]["outcome"] |= {"risk_level": "elevated", "type": "manual_review"}
             case "pm_card_chargeDeclined":
                 self._decline(intent, "generic_decline", "Your card was declined.")
             case "pm_card_chargeDeclinedInsufficientFunds":
                 self._decline(intent, "insufficient_funds", "Your card has insufficient funds.")
-            case "pm_card_threeDSecure2Required" if not sent.get("return_url"):
+            case "pm_card_threeDSecure2Required" if "confirmation_token" in sent or not sent.get("return_url"):
                 intent["status"], intent["next_action"] = "requires_action", {"type": "use_stripe_sdk"}
             case "pm_card_threeDSecure2Required":
                 intent["status"] = "requires_action"
@@ -206,6 +226,8 @@ class FakeStripe:
             "id": self._id("ch"), "object": "charge", "amount": intent["amount"], "amount_captured": 0,
             "amount_refunded": 0, "captured": False, "currency": intent["currency"], "disputed": False,
             "refunded": False, "status": status, "payment_intent": intent["id"], "created": int(time.time()),
+            "outcome": {"risk_level": "normal", "type": "authorized"},
+            "payment_method_details": {"type": "card", "card": {"country": "US"}},
         }  # fmt: skip
         self.charges[charge["id"]] = charge
         intent["latest_charge"] = charge["id"]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from payments.gateways.base import ChargeStatus, Dispute, GatewayUnavailable, Outcome
+from payments.gateways.base import ChargeStatus, Dispute, GatewayUnavailable, Outcome, Risk
 from payments.gateways.stripe.client import StripeGateway
 from payments.tests.gateways.contract import Buyer
 from payments.tests.gateways.stripe import fake
@@ -34,6 +34,23 @@ def careful(gateway):
     return Buyer(gateway, fake.SECURE)
 
 
+# --- what Stripe thinks of it -----------------------------------------------------------------------------------------
+
+
+def test_the_risk_and_the_country_of_the_card_are_told_with_the_answer_and_to_who_looks(gateway):
+    risky, plain = Buyer(gateway, "pm_card_riskLevelElevated"), Buyer(gateway, fake.APPROVED)
+    for buyer, risk in ((risky, Risk.ELEVATED), (plain, Risk.UNTOLD)):
+        reply = buyer.authorize()
+        assert (reply.outcome, reply.risk, reply.card_country) == (Outcome.DONE, risk, "US")
+        assert (buyer.charge.risk, buyer.charge.card_country) == (risk, "US")
+
+
+def test_of_a_payment_that_the_buyer_confirms_it_is_told_once_it_is_held(stripe, careful):
+    assert careful.authorize(return_url=BACK).card_country == ""
+    stripe.decide(careful.key, approve=True)
+    assert careful.charge.card_country == "US"
+
+
 # --- later ------------------------------------------------------------------------------------------------------------
 
 
@@ -59,6 +76,45 @@ def test_one_that_failed_at_the_bank_is_declined_and_says_why(stripe, careful):
     charge = careful.charge
     assert (charge.status, charge.failure_code) == (ChargeStatus.DECLINED, "payment_intent_authentication_failure")
     assert charge.failure_message == "Not confirmed."
+
+
+@pytest.fixture
+def surfer(gateway):
+    """Another such buyer, whose token was made by the Payment Element in their browser."""
+    return Buyer(gateway, "ctoken_secure")
+
+
+def test_a_token_of_the_payment_element_is_held_once(stripe, gateway):
+    buyer = Buyer(gateway, "ctoken_visa")
+    assert buyer.authorize(return_url=BACK).outcome is Outcome.DONE
+    assert buyer.authorize(return_url=BACK).outcome is Outcome.DONE  # the same key: the same intent
+    assert Buyer(gateway, "ctoken_visa").authorize(return_url=BACK).outcome is Outcome.REFUSED
+    assert [intent["status"] for intent in stripe.intents.values()] == ["requires_capture"]
+
+
+def test_who_paid_in_the_browser_confirms_there_on_the_page_of_the_order(stripe, gateway, surfer):
+    reply = surfer.authorize(return_url=BACK)
+    assert (reply.outcome, reply.code, reply.action_url) == (Outcome.PENDING, "requires_action", BACK)
+    secret = stripe.intent_of(surfer.key)["client_secret"]
+    assert gateway.confirmation(reference=reply.reference) == {"clientSecret": secret}
+    stripe.decide(surfer.key, approve=True)
+    assert gateway.confirmation(reference=reply.reference) == {}
+    assert surfer.money == (ChargeStatus.AUTHORIZED, 0, 0)
+
+
+def test_what_the_page_must_know_is_in_stripes_own_units(stripe):
+    gateway = StripeGateway(api_key="sk", api_base=stripe.url, timeout_seconds=5, publishable_key="pk_test_1")
+    widget = gateway.widget(amount_minor=500, currency="ISK")
+    assert (widget.name, widget.public_key) == ("stripe", "pk_test_1")
+    assert (widget.parameters["amount"], widget.parameters["currency"]) == (50_000, "isk")
+    assert widget.parameters["release"].isalpha()
+
+
+def test_a_stripe_that_is_away_has_nothing_to_confirm_now(stripe, gateway, surfer):
+    reference = surfer.authorize(return_url=BACK).reference
+    stripe.outage = 500, {"error": {"type": "api_error", "message": "Sorry."}}
+    with pytest.raises(GatewayUnavailable):
+        gateway.confirmation(reference=reference)
 
 
 def test_a_bank_that_takes_its_time_is_pending_without_an_address(gateway):
@@ -136,6 +192,19 @@ def test_a_key_with_quotes_is_found_by_search_too(stripe, gateway):
     buyer.authorize()
     stripe.search_lag = 0
     assert buyer.money == (ChargeStatus.AUTHORIZED, 0, 0)
+
+
+def test_a_refund_that_stripe_has_not_finished_is_none_yet(stripe, buyer):
+    buyer.authorize()
+    buyer.capture()
+    assert buyer.refund(300).outcome is Outcome.DONE
+    (made,) = stripe.refunds.values()
+    made["status"] = "pending"
+    reply = buyer.refund(300)
+    assert (reply.outcome, reply.code, reply.reference) == (Outcome.PENDING, "refund_pending", made["id"])
+    assert buyer.money == (ChargeStatus.CAPTURED, 1299, 0)
+    made["status"] = "failed"
+    assert buyer.refund(300).outcome is Outcome.REFUSED
 
 
 def test_a_refund_whose_key_stripe_has_forgotten_is_not_made_twice(stripe, buyer):
