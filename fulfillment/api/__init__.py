@@ -1,0 +1,1 @@
+"""The HTTP API of fulfillment: where carriers tell of their scans."""
