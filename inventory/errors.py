@@ -3,9 +3,13 @@
     NotFound
     └── UnknownProduct
     Refusal
-    └── InvalidQuantity
+    ├── InvalidQuantity
+    └── SheetRefused
     Conflict
-    └── NotEnoughAvailable
+    ├── NotEnoughAvailable
+    ├── NotSold
+    ├── StockMoved
+    └── SheetOutdated
 
 A reservation that doesn't fit is not an error but an answer: see `inventory.services.HoldResult`.
 """
@@ -29,3 +33,27 @@ class NotEnoughAvailable(Conflict):
     """Fewer units are available than would be taken away."""
 
     code = "not_enough_available"
+
+
+class NotSold(Conflict):
+    """Fewer units are sold, and not back yet, than would come back."""
+
+    code = "not_sold"
+
+
+class StockMoved(Conflict):
+    """Units have come or gone since the count began. Count again."""
+
+    code = "stock_moved"
+
+
+class SheetRefused(Refusal):
+    """The sheet can't be taken in as it is."""
+
+    code = "sheet_refused"
+
+
+class SheetOutdated(Conflict):
+    """The shop has changed since the sheet was shown. Look at what it would do now."""
+
+    code = "sheet_outdated"

@@ -15,8 +15,13 @@ from typing import Final
 
 from django.db import connection, transaction
 
+from marketplace.kernel import bulk
+from marketplace.kernel.arrays import Texts
+
 STOCK_IN_LOCK_ORDER: Final = "ORDER BY sku FOR UPDATE"
 IN_LOCK_ORDER: Final = "ORDER BY owner_id, sku FOR UPDATE"
+
+_LOCK: Final = f"SELECT sku, available FROM inventory_stock WHERE sku = ANY(%b::text[]) {STOCK_IN_LOCK_ORDER}"  # noqa: S608
 
 
 def lock_stock(skus: Iterable[str]) -> dict[str, int]:
@@ -26,11 +31,8 @@ def lock_stock(skus: Iterable[str]) -> dict[str, int]:
     was committed by whoever held the locks before.
     """
     needs_transaction()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT sku, available FROM inventory_stock WHERE sku = ANY(%s::text[]) {STOCK_IN_LOCK_ORDER}",  # noqa: S608
-            [sorted(set(skus))],
-        )
+    with bulk.binding_cursor(binary=True) as cursor:
+        cursor.execute(_LOCK, [Texts(sorted(set(skus)))])
         return dict(cursor.fetchall())
 
 

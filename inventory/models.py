@@ -50,6 +50,9 @@ class Product(models.Model):
     currency = models.CharField(max_length=3)
     image = models.CharField(max_length=200, blank=True, help_text="a static path, such as shop/products/laptop-1.svg")
     weight_grams = models.PositiveIntegerField(default=0)
+    low_stock_at = models.PositiveIntegerField(
+        "low stock at", default=5, help_text="with so many available or fewer it is on the list of what runs low"
+    )
     is_active = models.BooleanField(default=True, help_text="shown in the shop, and can be ordered")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -114,6 +117,9 @@ class Reservation(models.Model):
     quantity = models.IntegerField()
     state = models.CharField(max_length=9, choices=State, default=State.HELD)
     expires_at = models.DateTimeField()
+    restocked = models.IntegerField(
+        default=0, db_default=0, help_text="of these, so many came back onto the shelf after they were sold"
+    )
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 
@@ -124,6 +130,11 @@ class Reservation(models.Model):
             models.CheckConstraint(
                 name="inventory_reservation_state_known",
                 condition=Q(state__in=["HELD", "COMMITTED", "RELEASED", "EXPIRED"]),
+            ),
+            # Of what came back in part the rest is sold for good: the whole of it can't come back a second time.
+            models.CheckConstraint(
+                name="inventory_reservation_restocked_of_what_was_sold",
+                condition=Q(restocked=0) | Q(state="COMMITTED", restocked__gt=0, restocked__lte=F("quantity")),
             ),
         ]
         indexes: ClassVar = [

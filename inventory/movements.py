@@ -4,7 +4,7 @@ Every function here needs the caller's transaction; all but `move`, with the sto
 `inventory.locks.lock_stock`. Deciding who gets what is `inventory.services`' business.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -88,13 +88,41 @@ WITH seen AS MATERIALIZED (
 SELECT owner_id, sku, quantity FROM moved ORDER BY owner_id, sku
 """  # noqa: S608 (a constant of ours, no input)
 
+# Units of a sold hold that come back one by one: the reservation stays sold and counts them. What does not fit into it
+# any more is not in `moved`, so the caller sees that something is missing.
+_RESTOCK_PART: Final = f"""
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest(%(owners)b::uuid[], %(skus)b::text[], %(quantities)b::int[]) AS g (owner_id, sku, quantity)
+), locked AS MATERIALIZED (
+    SELECT sku FROM inventory_stock WHERE sku = ANY(%(skus)b::text[]) {STOCK_IN_LOCK_ORDER}
+), due AS MATERIALIZED (
+    SELECT id, owner_id, sku FROM inventory_reservation
+    WHERE (SELECT count(*) FROM locked) > 0 AND owner_id = ANY(%(owners)b::uuid[]) AND sku = ANY(%(skus)b::text[])
+        AND state || '' = 'COMMITTED'
+    {IN_LOCK_ORDER}
+), moved AS (
+    UPDATE inventory_reservation AS r SET restocked = r.restocked + given.quantity, updated_at = %(now)s
+    FROM due JOIN given USING (owner_id, sku)
+    WHERE r.id = due.id AND r.quantity - r.restocked >= given.quantity
+    RETURNING r.owner_id, r.sku, given.quantity
+), levels AS (
+    UPDATE inventory_stock AS s SET available = s.available + d.units, on_hand = s.on_hand + d.units
+    FROM (SELECT sku, sum(quantity)::int AS units FROM moved GROUP BY sku) AS d WHERE s.sku = d.sku
+), entries AS (
+    INSERT INTO inventory_ledger (sku, kind, available_delta, reserved_delta, owner_id, reason, actor, created_at)
+    SELECT sku, 'RESTOCK', quantity, 0, owner_id, %(reason)s, '', %(now)s FROM moved
+)
+SELECT owner_id, sku, quantity FROM moved ORDER BY owner_id, sku
+"""  # noqa: S608 (a constant of ours, no input)
+
 _BY_HAND: Final = """
 WITH level AS (
-    UPDATE inventory_stock SET on_hand = on_hand + %(delta)s, available = available + %(delta)s WHERE sku = %(sku)s
-    RETURNING sku
+    UPDATE inventory_stock AS s SET on_hand = s.on_hand + d.delta, available = s.available + d.delta
+    FROM unnest(%(skus)b::text[], %(deltas)b::int[]) AS d (sku, delta) WHERE s.sku = d.sku
+    RETURNING s.sku, d.delta
 )
 INSERT INTO inventory_ledger (sku, kind, available_delta, reserved_delta, owner_id, reason, actor, created_at)
-SELECT sku, %(kind)s, %(delta)s, 0, NULL, %(reason)s, %(actor)s, %(now)s FROM level
+SELECT sku, %(kind)s, delta, 0, NULL, %(reason)s, %(actor)s, %(now)s FROM level ORDER BY sku
 """
 
 # A hold that lasts that long anyway is locked, so that it can't lapse before the caller's commit, but not written anew.
@@ -155,14 +183,27 @@ def move(movement: Movement, owner_ids: Iterable[UUID], *, now: datetime, reason
     return _run(_MOVE, values)
 
 
+def restock_part(rows: Sequence[tuple[UUID, str, int]], *, now: datetime, reason: str) -> list[tuple[Any, ...]]:
+    """Put so many sold units of each (owner, SKU, quantity) back on the shelf; return those rows that fitted.
+
+    An owner and SKU may be named once. Locks the stock rows of the SKUs by itself, in their order.
+    """
+    owners, skus, quantities = zip(*rows, strict=True)
+    values = {"owners": Uuids(owners), "skus": Texts(skus), "quantities": Integers(quantities)}
+    return _run(_RESTOCK_PART, values | {"now": now, "reason": reason})
+
+
 def extend(owner_ids: Sequence[UUID], *, until: datetime) -> set[UUID]:
     """Push the expiry of live holds out to `until`, never back; return the owners whose lines are all held."""
     return {row[0] for row in _run(_EXTEND, {"owners": Uuids(list(owner_ids)), "until": until})}
 
 
-def change_by_hand(kind: LedgerEntry.Kind, *, sku: str, delta: int, now: datetime, actor: str, reason: str) -> None:
-    """Add `delta` units (negative: take away) to what is on hand and available, with a ledger entry that says why."""
-    _run(
-        _BY_HAND,
-        {"kind": kind.value, "sku": sku, "delta": delta, "now": now, "actor": actor, "reason": reason},
-    )
+def change_by_hand(
+    kind: LedgerEntry.Kind, deltas: Mapping[str, int], *, now: datetime, actor: str, reason: str
+) -> None:
+    """Add so many units (negative: take away) to what is on hand and available of each SKU, and say why in the ledger.
+
+    No delta is zero.
+    """
+    values = {"skus": Texts(list(deltas)), "deltas": Integers(list(deltas.values()))}
+    _run(_BY_HAND, values | {"kind": kind.value, "now": now, "actor": actor, "reason": reason})

@@ -30,6 +30,7 @@ class ProductView:
     currency: str
     available: int
     image: str
+    weight_grams: int
     is_active: bool
 
 
@@ -78,7 +79,7 @@ _VIEW: Final[dict[str, Any]] = {
     "category_slug": F("category__slug"),
     "available": Coalesce(F("stock__available"), 0),
 }
-_PLAIN: Final = ("id", "sku", "name", "description", "price_minor", "currency", "image", "is_active")
+_PLAIN: Final = ("id", "sku", "name", "description", "price_minor", "currency", "image", "weight_grams", "is_active")
 
 
 def _rows(
@@ -143,6 +144,11 @@ def offers(*, skus: Collection[str], ids: Collection[UUID]) -> list[Offer]:
         return [Offer(*row) for row in cursor.fetchall()]
 
 
+def weights(skus: Collection[str]) -> dict[str, int]:
+    """How many grams one unit of each of these weighs, also of what is no longer for sale. One query."""
+    return dict(Product.objects.filter(sku__in=list(skus)).values_list("sku", "weight_grams"))
+
+
 def product_window(
     window: Window, *, skus: Collection[str] | None = None, category: str | None = None, search: str | None = None
 ) -> list[ProductView]:
@@ -184,6 +190,22 @@ def holds_past_ttl(*, now: datetime, limit: int) -> list[UUID]:
         .distinct()[:limit]
     )
     return [owner_id for _, owner_id in rows]
+
+
+def holds_ending(*, after: tuple[datetime, UUID], until: datetime, limit: int) -> list[tuple[datetime, UUID]]:
+    """Return at most `limit` live holds that end after `after` and up to `until`, as (end, owner), the next one first.
+
+    The last one is the `after` of the next chunk. One query, off the index of live holds by their end.
+    """
+    end, owner = after
+    rows = (
+        Reservation.objects.filter(state=Reservation.State.HELD, expires_at__gte=end, expires_at__lte=until)
+        .exclude(expires_at=end, owner_id__lte=owner)
+        .order_by("expires_at", "owner_id")
+        .values_list("expires_at", "owner_id")
+        .distinct()[:limit]
+    )
+    return list(rows)
 
 
 def holds_of(owner_id: UUID) -> list[HoldView]:

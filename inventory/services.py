@@ -8,17 +8,19 @@ statements for all of them; they need the caller's transaction and keep to the o
     commit    reserved -> out of the house  restock           back into the house, available
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from inventory import movements
-from inventory.errors import InvalidQuantity, NotEnoughAvailable, UnknownProduct
+from inventory.errors import InvalidQuantity, NotEnoughAvailable, NotSold, StockMoved, UnknownProduct
 from inventory.locks import lock_stock, needs_transaction
 from inventory.models import LedgerEntry, Product, Reservation, Stock
+from marketplace.kernel import bulk
+from marketplace.kernel.arrays import Texts, Uuids
 
 _State = Reservation.State
 
@@ -61,16 +63,20 @@ class Shortage:
 
 @dataclass(frozen=True, slots=True)
 class HoldResult:
-    """Whether an owner holds what it asked for. Not held and no shortages: its hold has been released or has lapsed."""
+    """Whether an owner holds what it asked for. Not held and no shortages: its hold has been released or has lapsed.
+
+    `until`: when it ends, of a hold that was made just now; None for one that was there already.
+    """
 
     owner_id: UUID
     held: bool
     shortages: tuple[Shortage, ...] = ()
+    until: datetime | None = field(default=None, compare=False)
 
 
 _LEVELS_AND_STATES = """
-SELECT sku, available, NULL, NULL FROM inventory_stock WHERE sku = ANY(%s::text[])
-UNION ALL SELECT NULL, NULL, owner_id, state FROM inventory_reservation WHERE owner_id = ANY(%s::uuid[])
+SELECT sku, available, NULL, NULL FROM inventory_stock WHERE sku = ANY(%b::text[])
+UNION ALL SELECT NULL, NULL, owner_id, state FROM inventory_reservation WHERE owner_id = ANY(%b::uuid[])
 """
 
 
@@ -78,8 +84,8 @@ def check(requests: Sequence[HoldRequest]) -> list[HoldResult]:
     """Say for each request whether it would fit right now, each on its own. Takes no locks, so it is only a hint."""
     if not requests:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(_LEVELS_AND_STATES, [_skus(requests), [request.owner_id for request in requests]])
+    with bulk.binding_cursor(binary=True) as cursor:
+        cursor.execute(_LEVELS_AND_STATES, [Texts(_skus(requests)), Uuids([request.owner_id for request in requests])])
         found = cursor.fetchall()
     levels = {sku: available for sku, available, _, _ in found if sku is not None}
     known = {owner_id: state for sku, _, owner_id, state in found if sku is None}
@@ -186,6 +192,23 @@ def restock(owner_ids: Sequence[UUID], *, now: datetime, reason: str) -> dict[UU
     return _move(movements.RESTOCK, owner_ids, now=now, reason=reason)
 
 
+def restock_part(parts: Mapping[UUID, Sequence[Line]], *, now: datetime, reason: str) -> None:
+    """Put some of the sold units of each owner back on the shelf: those came back, the rest stays sold.
+
+    Every call is another parcel: it does not know whether it was made before, so it belongs into the transaction that
+    also says it was. An owner's lines name each SKU once. All or nothing: raises `NotSold` where an owner has not that
+    many units of a SKU that are sold and not back yet. Needs the caller's transaction; locks the stock rows of the
+    SKUs. `reason` goes into the ledger.
+    """
+    needs_transaction()
+    rows = [(owner_id, line.sku, line.quantity) for owner_id, lines in parts.items() for line in lines]
+    moved = movements.restock_part(rows, now=now, reason=reason) if rows else []
+    back = {(owner_id, sku) for owner_id, sku, _ in moved}
+    for owner_id, sku, quantity in rows:
+        if (owner_id, sku) not in back:
+            raise NotSold(owner_id=str(owner_id), sku=sku, quantity=quantity)
+
+
 @transaction.atomic
 def receive(*, sku: str, quantity: int, now: datetime, actor: str, reason: str) -> None:
     """Take `quantity` new units of `sku` in. Its own transaction.
@@ -195,7 +218,7 @@ def receive(*, sku: str, quantity: int, now: datetime, actor: str, reason: str) 
     if not 1 <= quantity <= MOST_AT_ONCE:
         raise InvalidQuantity(sku=sku, quantity=quantity)
     _lock_by_hand(sku)
-    movements.change_by_hand(LedgerEntry.Kind.RECEIVE, sku=sku, delta=quantity, now=now, actor=actor, reason=reason)
+    movements.change_by_hand(LedgerEntry.Kind.RECEIVE, {sku: quantity}, now=now, actor=actor, reason=reason)
 
 
 @transaction.atomic
@@ -210,7 +233,32 @@ def adjust(*, sku: str, delta: int, now: datetime, actor: str, reason: str) -> N
     available = _lock_by_hand(sku)
     if available + delta < 0:
         raise NotEnoughAvailable(sku=sku, available=available, asked=-delta)
-    movements.change_by_hand(LedgerEntry.Kind.ADJUST, sku=sku, delta=delta, now=now, actor=actor, reason=reason)
+    movements.change_by_hand(LedgerEntry.Kind.ADJUST, {sku: delta}, now=now, actor=actor, reason=reason)
+
+
+@transaction.atomic
+def count(*, sku: str, counted: int, believed: int, now: datetime, actor: str, reason: str) -> int:
+    """Correct the stock of `sku` to the `counted` units that are on hand; return by how many it was corrected.
+
+    `counted` has all units in the house, also those held for orders. `believed` is what the books said was on hand when
+    the count began: where they say something else by now, units have come or gone meanwhile, and nobody can tell
+    whether they were counted. Its own transaction.
+
+    Raises `UnknownProduct`, `InvalidQuantity` (below zero, or over a million), `StockMoved`, or `NotEnoughAvailable`
+    when fewer were counted than are held for orders.
+    """
+    if not 0 <= counted <= MOST_AT_ONCE:
+        raise InvalidQuantity("A count is a whole number from 0 to a million.", sku=sku, quantity=counted)
+    available = _lock_by_hand(sku)
+    on_hand, reserved = Stock.objects.values_list("on_hand", "reserved").get(product_id=sku)
+    if on_hand != believed:
+        raise StockMoved(sku=sku, believed=believed, on_hand=on_hand)
+    delta = counted - on_hand
+    if available + delta < 0:
+        raise NotEnoughAvailable(f"{reserved} are held for orders.", sku=sku, available=available, asked=-delta)
+    if delta:
+        movements.change_by_hand(LedgerEntry.Kind.ADJUST, {sku: delta}, now=now, actor=actor, reason=reason)
+    return delta
 
 
 def _lock_by_hand(sku: str) -> int:
@@ -260,7 +308,7 @@ def _answer(request: HoldRequest, asked: dict[str, int], levels: dict[str, int])
     shortages = tuple(
         Shortage(sku, quantity, levels.get(sku, 0)) for sku, quantity in asked.items() if quantity > levels.get(sku, 0)
     )
-    return HoldResult(request.owner_id, not shortages, shortages)
+    return HoldResult(request.owner_id, not shortages, shortages, None if shortages else request.expires_at)
 
 
 def _already(known: dict[UUID, str], owner_id: UUID) -> HoldResult | None:

@@ -1,6 +1,5 @@
 import pytest
 from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
 
 from inventory.locks import lock_stock
 from inventory.services import commit, release, reserve
@@ -12,9 +11,10 @@ pytestmark = pytest.mark.django_db
 def test_rows_are_locked_in_the_order_of_their_skus_whatever_the_order_asked(stocked):
     for sku in ("mug", "lamp", "rug"):
         stocked(sku, 3)
-    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
+    statements = []
+    with transaction.atomic(), connection.execute_wrapper(lambda run, *args: statements.append(args[0]) or run(*args)):
         assert lock_stock(["rug", "lamp", "rug", "no-such-thing"]) == {"lamp": 3, "rug": 3}
-    (locking,) = [query["sql"] for query in queries if "FOR UPDATE" in query["sql"]]
+    (locking,) = [statement for statement in statements if "FOR UPDATE" in statement]
     assert locking.endswith("ORDER BY sku FOR UPDATE")
 
 

@@ -51,6 +51,7 @@ def test_a_product_comes_with_its_shelf_and_its_live_availability(stocked, now, 
             available=3,
             image="shop/products/lamp.svg",
             is_active=True,
+            weight_grams=0,
         )
 
 

@@ -1,7 +1,7 @@
 import pytest
 from django.db import transaction
 
-from inventory.errors import InvalidQuantity, NotEnoughAvailable, UnknownProduct
+from inventory.errors import InvalidQuantity, NotEnoughAvailable, StockMoved, UnknownProduct
 from inventory.models import LedgerEntry, Product, Reservation, Stock
 from inventory.services import (
     HoldRequest,
@@ -11,6 +11,7 @@ from inventory.services import (
     adjust,
     check,
     commit,
+    count,
     expire,
     extend,
     receive,
@@ -114,6 +115,14 @@ def test_reserving_again_moves_nothing(stocked, now):
     assert hold(request, request, now=now) == [HoldResult(request.owner_id, held=True)] * 2
     assert levels("lamp") == (5, 3, 2)
     assert states() == {"HELD": 1}
+
+
+def test_only_of_a_hold_made_just_now_it_is_told_how_long_it_lasts(stocked, now):
+    """One that was there already may last longer, or be sold by now: whoever needs to know has to look."""
+    stocked("lamp", 5)
+    request = wants(("lamp", 2))
+    assert [result.until for result in hold(request, now=now)] == [request.expires_at]
+    assert [result.until for result in hold(request, now=now)] == [None]
 
 
 def test_one_owner_twice_in_a_call_is_served_once(stocked, now):
@@ -365,6 +374,36 @@ def test_adjust_can_not_take_what_is_held(stocked, now):
     with pytest.raises(NotEnoughAvailable) as refusal:
         adjust(sku="lamp", delta=-4, now=now, actor="staff-1", reason="stolen")
     assert refusal.value.data == {"sku": "lamp", "available": 3, "asked": 4}
+    assert levels("lamp") == (5, 3, 2)
+
+
+def test_a_count_sets_what_is_on_hand(stocked, now):
+    stocked("lamp", 5)
+    hold(wants(("lamp", 2)), now=now)
+    by = {"now": now, "actor": "staff-1", "reason": "yearly count"}
+    assert count(sku="lamp", counted=4, believed=5, **by) == -1
+    assert levels("lamp") == (4, 2, 2)
+    assert count(sku="lamp", counted=4, believed=4, **by) == 0
+    assert [entry for entry in ledger("lamp") if entry[0] == "ADJUST"] == [("ADJUST", -1, 0)]
+
+
+def test_a_count_that_began_before_units_were_sold_is_refused(stocked, now):
+    stocked("lamp", 5)
+    request = wants(("lamp", 2))
+    hold(request, now=now)
+    with transaction.atomic():
+        commit([request.owner_id], now=now)
+    with pytest.raises(StockMoved) as refusal:
+        count(sku="lamp", counted=5, believed=5, now=now, actor="staff-1", reason="yearly count")
+    assert refusal.value.data == {"sku": "lamp", "believed": 5, "on_hand": 3}
+    assert levels("lamp") == (3, 3, 0)
+
+
+def test_fewer_can_not_be_counted_than_are_held(stocked, now):
+    stocked("lamp", 5)
+    hold(wants(("lamp", 2)), now=now)
+    with pytest.raises(NotEnoughAvailable, match="2 are held for orders"):
+        count(sku="lamp", counted=1, believed=5, now=now, actor="staff-1", reason="yearly count")
     assert levels("lamp") == (5, 3, 2)
 
 
