@@ -1,0 +1,34 @@
+"""What was told about an order, and how far behind the post is."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Count, Min, Q
+
+from orders.messages.models import Message, Status
+
+RECENT: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """How the post is: mails that wait; for how many seconds the oldest of them does; given up within a day."""
+
+    waiting: int
+    oldest_seconds: float
+    failed: int
+
+
+def post(*, now: datetime) -> Post:
+    """Measure the post. Two queries, by the partial indexes of what waits and what failed."""
+    waiting = Message.objects.filter(due_at__isnull=False).aggregate(count=Count("pk"), oldest=Min("created_at"))
+    failed = Message.objects.filter(Q(status=Status.FAILED), given_up_at__gte=now - RECENT).count()
+    oldest = (now - waiting["oldest"]).total_seconds() if waiting["oldest"] else 0.0
+    return Post(waiting=waiting["count"], oldest_seconds=max(oldest, 0.0), failed=failed)
+
+
+def messages_of(order_id: UUID) -> list[Message]:
+    """Return every mail about an order, the first one first."""
+    return list(Message.objects.filter(order_id=order_id).order_by("created_at", "id"))
