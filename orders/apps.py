@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class OrdersConfig(AppConfig):
@@ -7,7 +8,16 @@ class OrdersConfig(AppConfig):
 
     def ready(self) -> None:
         # Models can be imported only now that all apps are there.
-        from orders import payment_news  # noqa: PLC0415
+        from fulfillment import scanning  # noqa: PLC0415
+        from marketplace.outbox import listeners  # noqa: PLC0415
+        from orders import parcel_news, payment_news  # noqa: PLC0415
+        from orders.fraud.checking import check_checkers, check_patience  # noqa: PLC0415
+        from orders.messages import intake, kinds  # noqa: PLC0415
+        from orders.sagas import fulfill_order, return_order, reverse_order_1  # noqa: F401, PLC0415 - known by being imported
         from payments import observations  # noqa: PLC0415
 
         observations.listen(payment_news.heard)
+        scanning.listen(parcel_news.heard)
+        listeners.listen(intake.take_in, *kinds.EVENTS)
+        register(check_checkers, "orders")
+        register(check_patience, "orders")

@@ -7,7 +7,7 @@ and everything goes back together: one update of the orders, one insert of timel
 from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -17,27 +17,36 @@ from inventory import services as inventory
 from inventory.services import Line
 from marketplace.kernel import bulk
 from marketplace.kernel.arrays import Uuids
+from marketplace.kernel.pipeline import pipelined
 from marketplace.outbox.services import Event, append
-from marketplace.sagas.definition import Workspace
+from marketplace.sagas import services as sagas
+from marketplace.sagas.definition import Workspace, newest
 from marketplace.sagas.ticket import Ticket
 from orders import events
-from orders.models import Order, OrderLine, TimelineEntry
+from orders.invoicing.crediting import credit_rest
+from orders.invoicing.issuing import Confirmed, issue
+from orders.models import BEFORE_CONFIRMATION, Order, OrderLine, Status, TimelineEntry
+from payments.selectors import PaymentView
 
+FULFILLMENT: Final = "fulfill_order"  # the saga that ships what is confirmed
 SAGA = "saga"  # who, on the timeline, when no person is behind a change
 
 
 _CHANGED = (
-    "status", "failure_code", "failure_message", "failure_detail", "refund_status", "payment_method", "transaction_id",
+    "status", "failure_code", "failure_message", "failure_detail", "review_status", "payment_method", "transaction_id",
     "reserved_until",
 )  # fmt: skip
-_state = itemgetter(*_CHANGED)
+# Written only where a handler has changed it: a refund that staff asked for changes it too, while an order lies here.
+_APART = "refund_status"
+_state = itemgetter(*_CHANGED, _APART)
+_TAKEN_BACK = (Status.FAILED, Status.CANCELLED)
 
 
 # Read by hand: Django's way of making a model instance costs more than all that a step does with the order.
 _FIELDS = tuple(field.attname for field in Order._meta.concrete_fields)
 _ORDERS = f"SELECT {', '.join(_FIELDS)} FROM {Order._meta.db_table} WHERE id = ANY(%b)"  # noqa: S608
 _LINES = f"""
-    SELECT order_id, sku, product_name, quantity FROM {OrderLine._meta.db_table}
+    SELECT order_id, sku, product_name, quantity, price_minor FROM {OrderLine._meta.db_table}
     WHERE order_id = ANY(%b) ORDER BY order_id, position
 """  # noqa: S608
 
@@ -57,12 +66,16 @@ class BoughtLine(NamedTuple):
     sku: str
     product_name: str
     quantity: int
+    price_minor: int
 
 
 class OpenOrder:
     """An order on the desk, with its lines, and what happened to it in this transaction."""
 
-    __slots__ = ("_lasting", "desk", "events", "lines", "loaded", "order", "saga_id", "stock_lines", "timeline")
+    __slots__ = (
+        "_lasting", "desk", "events", "held_until", "lines", "loaded", "order", "payment", "saga_id", "stock_lines",
+        "timeline",
+    )  # fmt: skip
 
     desk: "Desk"  # where it lies in this transaction
 
@@ -79,10 +92,13 @@ class OpenOrder:
         self.loaded = self.state
         self.events: list[Event] = []
         self.timeline: list[tuple[str, str, str, str]] = []
+        # What this very transaction has written, and holds the locks of, need not be asked for in it again.
+        self.held_until: datetime | None = None
+        self.payment: PaymentView | None = None
 
     @property
     def state(self) -> tuple[Any, ...]:
-        """What handlers may change of an order, in the order of `_CHANGED`."""
+        """What handlers may change of an order, in the order of `_CHANGED`, and last what is written apart."""
         state: tuple[Any, ...] = _state(self.order.__dict__)  # past the descriptors, which ask for every single one
         return state
 
@@ -92,6 +108,21 @@ class OpenOrder:
         before = known["status"]
         getattr(self.order, trigger)(**arguments)
         self.timeline.append((before, known["status"], who, why))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other sagas than the one in hand may change it."""
+        return self.loaded[0] not in BEFORE_CONFIRMATION
+
+    @property
+    def is_newly_confirmed(self) -> bool:
+        """Whether this transaction has confirmed it."""
+        return bool(self.order.__dict__["status"] == Status.CONFIRMED != self.loaded[0])
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether this transaction has ended it after it had been confirmed."""
+        return bool(self.loaded[0] == Status.CONFIRMED and self.order.__dict__["status"] in _TAKEN_BACK)
 
     def note(self, why: str, *, who: str = SAGA) -> None:
         """Put onto the timeline what happened to the order without changing its status."""
@@ -103,24 +134,26 @@ class OpenOrder:
 
 
 class Desk(Workspace):
-    """The workspace of every saga about an order.
+    """The workspace of every saga about an order. What it confirms is to be shipped: that saga is started here.
 
-    Writing is safe because one saga at a time changes an order, and that saga's row is locked for as long as the order
-    is on the desk: the one that places it until it is over, and only after that the one that takes it back. For the
-    same reason an order can stay in a worker's hands while its saga has a call in flight: as long as nobody else has
-    moved the saga, nobody has changed the order.
+    Writing is safe because until it is confirmed one saga changes an order, the one that places it, and that saga's row
+    is locked for as long as the order is on the desk. For the same reason an order can stay in a worker's hands while
+    its saga has a call in flight: as long as nobody else has moved the saga, nobody has changed the order. From then on
+    there may be several (one ships it, one takes it back), of which one at a time may change it; so then each
+    transaction takes the order anew.
     """
 
     def __init__(self) -> None:
         self._open: list[OpenOrder] = []
         self._stock_locked = False
+        self.signals: list[tuple[str, sagas.Signal]] = []  # by name, for other sagas, which may be in hand here too
 
     def open(self, tickets: Sequence[Ticket], *, now: datetime) -> None:
         """Load the orders and lines of `tickets`; raises `Order.DoesNotExist` if one is missing.
 
-        An order that has stayed in hand during a call comes back onto the desk as it is.
+        One that has stayed in hand during a call comes back as it is, as long as only its saga changes it.
         """
-        self._load([ticket for ticket in tickets if ticket.subject is None])
+        self._load([ticket for ticket in tickets if ticket.subject is None or ticket.subject.is_shared])
         for ticket in tickets:
             ticket.subject.begin_anew()
             ticket.subject.desk = self
@@ -131,13 +164,14 @@ class Desk(Workspace):
         if not tickets:
             return
         ids = Uuids([ticket.subject_id for ticket in tickets])
-        with bulk.binding_cursor(binary=True) as cursor:
-            cursor.execute(_LINES, [ids])
+        with bulk.binding_cursor(binary=True) as of_lines, bulk.binding_cursor(binary=True) as of_orders:
+            with pipelined():
+                of_lines.execute(_LINES, [ids])
+                of_orders.execute(_ORDERS, [ids])
             lines: dict[UUID, list[BoughtLine]] = {}
-            for order_id, *line in cursor.fetchall():
+            for order_id, *line in of_lines.fetchall():
                 lines.setdefault(order_id, []).append(BoughtLine(*line))
-            cursor.execute(_ORDERS, [ids])
-            orders = {row[0]: row for row in cursor.fetchall()}
+            orders = {row[0]: row for row in of_orders.fetchall()}
         for ticket in tickets:
             row = orders.get(ticket.subject_id)
             if row is None:
@@ -163,14 +197,35 @@ class Desk(Workspace):
 
     def close(self, *, now: datetime) -> None:
         """Write back what changed, and publish."""
-        changed = [opened for opened in self._open if opened.state != opened.loaded]
-        rows = [(opened.order.id, *opened.state, now) for opened in changed]
-        written = bulk.update(Order, "id", (*_CHANGED, "updated_at"), rows)
+        changed = [(opened, opened.state) for opened in self._open if opened.state != opened.loaded]
+        rows = [(opened.order.id, *state[:-1], now) for opened, state in changed]
+        entries = [(opened.order.id, *entry, now) for opened in self._open for entry in opened.timeline]
+        timeline = bulk.Insertion(TimelineEntry, ("order", "from_status", "to_status", "who", "why", "at"), entries)
+        written = bulk.update(Order, "id", (*_CHANGED, "updated_at"), rows, beside=timeline)
         if len(written) != len(changed):
             raise RuntimeError(f"{len(changed) - len(written)} orders have vanished from under their sagas")
-        bulk.insert(
-            TimelineEntry,
-            ("order", "from_status", "to_status", "who", "why", "at"),
-            [(opened.order.id, *entry, now) for opened in self._open for entry in opened.timeline],
-        )
+        apart = [(opened.order.id, state[-1]) for opened, state in changed if state[-1] != opened.loaded[-1]]
+        bulk.write(Order, "id", (_APART,), apart)
         append([event for opened in self._open for event in opened.events], now=now)
+        confirmed = [sagas.Start(opened.order.id) for opened in self._open if opened.is_newly_confirmed]
+        if confirmed:
+            sagas.start(newest(FULFILLMENT), confirmed, now=now)
+
+    def finish(self, *, now: datetime) -> None:
+        """Write what an order gets on paper with its status: an invoice when it is confirmed, else a credit note.
+
+        And send signals to other sagas: now that the rows of all that are in hand are written, none is overwritten.
+        """
+        for name in sorted({name for name, _ in self.signals}):
+            sagas.signal_many(name, [signal for called, signal in self.signals if called == name])
+        issue([_as_confirmed(opened) for opened in self._open if opened.is_newly_confirmed], now=now)
+        taken_back = {one.order.id: one.order.failure_code for one in self._open if one.is_taken_back}
+        if taken_back:
+            credit_rest(taken_back, now=now)
+
+
+def _as_confirmed(opened: OpenOrder) -> Confirmed:
+    order = opened.order
+    return Confirmed(
+        order.id, order.number, order.currency, order.total_minor, order.email, order.shipping_address, opened.lines
+    )

@@ -40,6 +40,6 @@ def about(
     `saga_id`: the saga that tells it, in whose sequence it takes its place. `known`: what is `lasting`, for whoever
     tells several events of an order.
     """
-    told = cast(dict[str, Any], camel_keys(data))
+    told = cast(dict[str, Any], camel_keys(data)) if data else data
     body = {**(known or lasting(order)), "status": order.__dict__["status"], **told}  # past the machine's descriptor
     return Event(_TOPIC_OF_TYPE.get(event_type, ""), event_type, saga_id, order.id, body)

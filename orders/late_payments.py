@@ -33,7 +33,9 @@ def answer(late: LateSignal) -> None:
     """
     order = Order.objects.select_for_update().get(pk=late.subject_id)
     payment = payments_of([order.id]).get(order.id)
-    if payment is None or payment.status not in HELD_OR_KEPT or order.status not in (Status.FAILED, Status.CANCELLED):
+    if payment is None or payment.given_up_at or payment.status not in HELD_OR_KEPT:
+        return  # what was given up goes back by itself
+    if order.status not in (Status.FAILED, Status.CANCELLED):
         return
     if order.refund_status and order.refund_status == settled_by(payment):
         return  # it was here in time: whoever ended the order knew of it, and left it to the bank

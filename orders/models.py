@@ -13,7 +13,25 @@ from django.db.models.functions import Now
 from django_fsm import transition
 
 from marketplace.kernel.ids import new_id
+from orders.fraud.models import DenyEntry, FraudRule, Review, RuleChange
 from orders.machine import StatusField
+
+__all__ = [
+    "BEFORE_CONFIRMATION",
+    "BEFORE_SHIPPING",
+    "ENDED",
+    "REVIVABLE",
+    "SHIPPED",
+    "DenyEntry",
+    "FraudRule",
+    "Order",
+    "OrderLine",
+    "Review",
+    "RuleChange",
+    "Status",
+    "TimelineEntry",
+    "may_be_revived",
+]
 
 
 class Status(models.TextChoices):
@@ -32,6 +50,7 @@ class Status(models.TextChoices):
 BEFORE_CONFIRMATION = (Status.CREATED, Status.RESERVED, Status.PAYMENT_PENDING, Status.PAID)
 BEFORE_SHIPPING = (*BEFORE_CONFIRMATION, Status.CONFIRMED)
 SHIPPED = (Status.SHIPPED, Status.IN_TRANSIT, Status.DELIVERED)
+AFTER_CONFIRMATION = (Status.CONFIRMED, *SHIPPED)
 ENDED = frozenset({Status.DELIVERED, Status.FAILED, Status.CANCELLED})
 
 
@@ -54,10 +73,13 @@ class Order(models.Model):
     failure_message = models.TextField(blank=True, help_text="for the buyer, in plain words")
     failure_detail = models.JSONField(default=dict, blank=True)
     review_status = models.CharField(max_length=16, blank=True)
-    refund_status = models.CharField(max_length=16, blank=True)
+    refund_status = models.CharField(max_length=20, blank=True)
     user_id = models.CharField(max_length=150, blank=True, help_text="the buyer's username; empty for a guest")
     email = models.EmailField(blank=True)
+    language = models.CharField(max_length=8, default="en", db_default="en", help_text="in which the buyer is told")
     shipping_address = models.JSONField(null=True, blank=True)
+    email_key = models.CharField(max_length=254, blank=True, db_default="", help_text="to compare it by")
+    address_key = models.CharField(max_length=32, blank=True, db_default="", help_text="to compare it by")
     currency = models.CharField(max_length=3)
     total_minor = models.BigIntegerField(help_text="in the currency's minor units")
     payment_method = models.CharField(max_length=100, blank=True)
@@ -69,6 +91,9 @@ class Order(models.Model):
         blank=True,
         help_text="the saga about money that came after it had ended, once there was any",
     )
+    retry_of = models.UUIDField(
+        null=True, blank=True, help_text="the order that came to nothing, which this one is for"
+    )
     reserved_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
@@ -78,8 +103,14 @@ class Order(models.Model):
             models.CheckConstraint(name="orders_total_not_negative", condition=Q(total_minor__gte=0)),
             models.CheckConstraint(name="orders_status_known", condition=Q(status__in=Status.values)),
             models.CheckConstraint(
+                name="orders_review_known", condition=Q(review_status__in=["", "PENDING", "APPROVED", "REJECTED"])
+            ),
+            models.CheckConstraint(
                 name="orders_failure_has_a_code",
                 condition=~Q(status__in=["FAILED", "CANCELLED"]) | ~Q(failure_code=""),
+            ),
+            models.UniqueConstraint(
+                name="orders_one_retry_each", fields=["retry_of"], condition=Q(retry_of__isnull=False)
             ),
         ]
         # None has the status in it, not even in its condition: so a change of it is a HOT update, which writes one row
@@ -87,6 +118,8 @@ class Order(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["user_id", "-id"], name="orders_of_user", condition=~Q(user_id="")),
             models.Index(fields=["-created_at"], name="orders_newest"),
+            models.Index(fields=["email_key", "-id"], name="orders_of_email", condition=~Q(email_key="")),
+            models.Index(fields=["address_key", "-id"], name="orders_to_address", condition=~Q(address_key="")),
         ]
 
     def __str__(self) -> str:
@@ -101,6 +134,15 @@ class Order(models.Model):
     def await_payment(self, *, until: datetime) -> None:
         """The gateway is being asked; the hold is kept until `until`, so that it can't lapse meanwhile."""
         self.reserved_until = until
+        if self.failure_message:  # of an attempt before this one
+            self.failure_message, self.failure_detail = "", {}
+
+    @transition(field=status, source=Status.PAYMENT_PENDING, target=Status.RESERVED)
+    def offer_another_payment(self, *, until: datetime, message: str, detail: dict[str, Any]) -> None:
+        """The bank has declined; until `until` it may be paid by another method, and `message` tells the buyer so."""
+        self.reserved_until = until
+        self.payment_method = ""
+        self.failure_message, self.failure_detail = message, detail
 
     @transition(field=status, source=Status.PAYMENT_PENDING, target=Status.PAID)
     def pay(self, *, transaction_id: str) -> None:
@@ -114,7 +156,15 @@ class Order(models.Model):
 
     @transition(field=status, source=Status.CONFIRMED, target=Status.SHIPPED)
     def ship(self) -> None:
-        """The parcel has left the house: from here on there is no way back."""
+        """The parcel has its label and leaves the house: from here on there is no way back."""
+
+    @transition(field=status, source=Status.SHIPPED, target=Status.IN_TRANSIT)
+    def hand_over(self) -> None:
+        """The carrier has it."""
+
+    @transition(field=status, source=Status.IN_TRANSIT, target=Status.DELIVERED)
+    def deliver(self) -> None:
+        """It is at the door."""
 
     @transition(field=status, source=BEFORE_SHIPPING, target=Status.FAILED)
     def fail(self, *, code: str, message: str, detail: dict[str, Any] | None = None) -> None:
@@ -179,3 +229,30 @@ class TimelineEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.from_status} → {self.to_status}"
+
+
+# Django looks for an app's models here; these stand on those above.
+from orders.invoicing.models import CreditNote, Invoice, Seller, Series  # noqa: E402
+from orders.messages.models import Message  # noqa: E402
+from orders.returns.models import Return, ReturnLine  # noqa: E402
+
+__all__ = [
+    "AFTER_CONFIRMATION",
+    "BEFORE_CONFIRMATION",
+    "BEFORE_SHIPPING",
+    "ENDED",
+    "REVIVABLE",
+    "SHIPPED",
+    "CreditNote",
+    "Invoice",
+    "Message",
+    "Order",
+    "OrderLine",
+    "Return",
+    "ReturnLine",
+    "Seller",
+    "Series",
+    "Status",
+    "TimelineEntry",
+    "may_be_revived",
+]

@@ -2,6 +2,7 @@
 
     the bank has decided, as it had said it would
         being placed    the saga that places it is told
+        gone on         to another payment: noted, and money under this one goes back
     the bank took the money back, or the buyer complained there
         being placed    the saga that places it is stopped, and undoes what it did
         confirmed       a reversal is started
@@ -18,8 +19,9 @@ from typing import Final
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.money import format_minor
 from marketplace.sagas import services as sagas
-from orders import reversals, wording
+from orders import refunding, reversals, wording
 from orders.cases import open_case
+from orders.fraud import reviews
 from orders.models import BEFORE_CONFIRMATION, Order, Status
 from orders.reversals import Wish
 from orders.timeline import note
@@ -34,7 +36,21 @@ def heard(observed: Observed) -> bool:
     order = Order.objects.filter(pk=observed.reference_id).first()
     if react is None or order is None:
         return False
+    if observed.payment.given_up_at is not None:
+        return _of_an_earlier_attempt(order, observed, database_now())
     return react(order, observed, database_now())
+
+
+def _of_an_earlier_attempt(order: Order, observed: Observed, now: datetime) -> bool:
+    """The order has gone on to another payment: whatever becomes of this one, it is not the order's affair any more."""
+    if observed.kind == DECLINED or (observed.kind == VOIDED and "undoes" not in observed.detail):
+        return False  # that is why it was given up
+    happened = {AUTHORIZED: "authorized", CAPTURED: "captured", VOIDED: "let go", REFUNDED: "sent back"}
+    what = happened.get(observed.kind, observed.kind)
+    fate = " after all; it goes back" if observed.kind in (AUTHORIZED, CAPTURED) else ""
+    why = f"Of the declined attempt {observed.payment.sequence} to pay, {_amount(observed)} was {what}{fate}."
+    note(order.id, order.status, why, who=BANK, now=now)
+    return False
 
 
 def _outcome(order: Order, observed: Observed, now: datetime) -> bool:
@@ -42,6 +58,9 @@ def _outcome(order: Order, observed: Observed, now: datetime) -> bool:
     detail = observed.detail
     payload = {"kind": observed.kind, "code": detail.get("code", ""), "message": detail.get("message", "")}
     sagas.signal(order.saga_id, "payment_outcome", signal_id=observed.event_id, payload=payload)
+    if observed.kind == VOIDED and order.status == Status.PAID:
+        # A person may be about to decide about it. Whether the money is gone, the saga asks the books.
+        sagas.signal(order.saga_id, reviews.SIGNAL, signal_id=observed.event_id, payload={"verdict": "LAPSED"})
     return True
 
 
@@ -65,13 +84,17 @@ def _disputed(order: Order, observed: Observed, now: datetime) -> bool:
 
 
 def _refunded(order: Order, observed: Observed, now: datetime) -> bool:
-    """Somebody gave money back at the bank's own counter; of our own refunds we hear nothing here."""
-    if order.status in (Status.FAILED, Status.CANCELLED) and order.refund_status == "DISPUTED":
-        return _over(order, f"{_amount(observed)} was given back at the bank.", now, settled="REFUNDED")
+    """Money was seen to have gone back: one of our refunds, or one that somebody made at the provider's dashboard.
+
+    That is theirs to decide, and it is on record with its order. Only where all is gone that an order costs, and that
+    order stands, a person has to say whether it shall.
+    """
+    by_others = refunding.tell_seen(order.id, who=BANK, now=now)
+    order = Order.objects.get(pk=order.id)
     stands = order.status not in (*BEFORE_CONFIRMATION, Status.FAILED, Status.CANCELLED)
-    if not stands or order.reversal_id or not observed.detail.get("by_bank"):
-        return True
-    return _case(order, f"{_amount(observed)} was given back at the bank, and not by us; the order stands.", now)
+    if by_others and stands and not order.reversal_id and order.refund_status == "REFUNDED":
+        return _case(order, "All of its money was given back, at least in part not by us; the order stands.", now)
+    return True
 
 
 def _taken_back(order: Order, observed: Observed, code: str, why: str, now: datetime) -> bool:
@@ -108,7 +131,7 @@ def _over(order: Order, why: str, now: datetime, *, settled: str = "REVERSED") -
     if locked.refund_status == "REFUNDED":
         return _case(order, f"{why} But the order is {order.status}, and the money was given back already.", now)
     if locked.refund_status == "DISPUTED":
-        message = wording.failure(locked.failure_code, locked.failure_detail, refund=settled)
+        message = wording.failure(locked.failure_code, locked.failure_detail, refund=settled, language=locked.language)
         Order.objects.filter(pk=order.id).update(refund_status=settled, failure_message=message, updated_at=now)
     note(order.id, locked.status, why, who=BANK, now=now)
     return True

@@ -21,6 +21,7 @@ from marketplace.outbox.services import append
 from marketplace.sagas import services as sagas
 from orders import events, selectors
 from orders.errors import CurrencyMismatch, OrderTooLarge, PriceChanged, SignInRequired
+from orders.fraud import keys
 from orders.models import Order, OrderLine, Status, TimelineEntry
 from orders.sagas.place_order import PlaceOrder
 from orders.selectors import OrderView
@@ -42,7 +43,10 @@ class OrderLineRequest:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """What a buyer asks for. Empty `user_id`: a guest. Empty `payment_method`: reserve now, pay later."""
+    """What a buyer asks for. Empty `user_id`: a guest. Empty `payment_method`: reserve now, pay later.
+
+    `language` is the one in which the buyer is told what becomes of it.
+    """
 
     lines: tuple[OrderLineRequest, ...]
     user_id: str = ""
@@ -50,6 +54,7 @@ class NewOrder:
     currency: str = ""
     shipping_address: Mapping[str, Any] | None = None
     payment_method: str = ""
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,10 @@ def _prepare(order: NewOrder, shelf: _Shelf, *, now: datetime) -> _Placed:
         id=new_id(),
         user_id=order.user_id,
         email=order.email,
+        language=order.language,
         shipping_address=dict(order.shipping_address) if order.shipping_address else None,
+        email_key=keys.email_key(order.email) if order.email else "",
+        address_key=keys.address_key(order.shipping_address) if order.shipping_address else "",
         currency=items[0].offer.currency,
         total_minor=total,
         payment_method=order.payment_method,
@@ -173,8 +181,8 @@ def _price(order: NewOrder, shelf: _Shelf) -> list[_Item]:
 
 _ORDER = (
     "id", "number", "status", "failure_code", "failure_message", "failure_detail", "review_status", "refund_status",
-    "user_id", "email", "shipping_address", "currency", "total_minor", "payment_method", "transaction_id", "saga_id",
-    "created_at", "updated_at",
+    "user_id", "email", "language", "shipping_address", "email_key", "address_key", "currency", "total_minor",
+    "payment_method", "transaction_id", "saga_id", "created_at", "updated_at",
 )  # fmt: skip
 
 

@@ -1,19 +1,21 @@
 """Reading orders: for the API, the storefront, the admin and the commands."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+from fulfillment.selectors import ShipmentView, shipments_of
 from marketplace.kernel.pagination import Window
 from marketplace.sagas import selectors as sagas
 from marketplace.sagas.selectors import Entry as HistoryLine
 from marketplace.sagas.selectors import Story
 from orders.errors import UnknownOrder
-from orders.models import Order, OrderLine
+from orders.invoicing.selectors import NO_PAPERS, Papers, papers_of
+from orders.models import AFTER_CONFIRMATION, ENDED, Order, OrderLine
 from payments import selectors as payments
-from payments.selectors import PaymentView
+from payments.selectors import PaymentView, RefundView
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,18 @@ class ItemView:
 class PaymentSummary:
     """How the payment of an order stands; `transaction_id` is the gateway's.
 
-    `action_url`: where the buyer has to go now to confirm it with the bank; mostly empty.
+    `action_url`: where the buyer has to go now to confirm it with the bank; mostly empty. `attempt` is the number of
+    the order's attempt to be paid; `is_over`: it was declined, and the order may be paid by the next one.
+    `refunded_minor` has gone back, and `refunding_minor` is on its way, in minor units.
     """
 
     status: str
     transaction_id: str
     action_url: str = ""
+    attempt: int = 1
+    is_over: bool = False
+    refunded_minor: int = 0
+    refunding_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,17 @@ class OrderView:
     reserved_until: datetime | None
     payment: PaymentSummary | None
     saga_id: UUID
+    language: str = "en"
+    being_taken_back: bool = False
+    papers: Papers = NO_PAPERS
+    retry_of: UUID | None = None  # the order that came to nothing, which this one is for
+    retried_by: UUID | None = None  # and the other way round
+    shipment: ShipmentView | None = None
+
+    @property
+    def payment_attempt(self) -> int:
+        """Which attempt to pay is under way, or comes next."""
+        return 1 if self.payment is None else self.payment.attempt + self.payment.is_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +109,15 @@ class SagaStory:
     name: str = "place_order"
 
 
-def view(row: Order, lines: Sequence[OrderLine], *, payment: PaymentSummary | None) -> OrderView:
+def view(
+    row: Order,
+    lines: Sequence[OrderLine],
+    *,
+    payment: PaymentSummary | None,
+    papers: Papers = NO_PAPERS,
+    retried_by: UUID | None = None,
+    shipment: ShipmentView | None = None,
+) -> OrderView:
     """Make the view of a loaded order."""
     return OrderView(
         id=row.id,
@@ -113,22 +140,68 @@ def view(row: Order, lines: Sequence[OrderLine], *, payment: PaymentSummary | No
         reserved_until=row.reserved_until,
         payment=payment,
         saga_id=row.saga_id,
+        language=row.language,
+        papers=papers,
+        shipment=shipment,
+        being_taken_back=row.reversal_id is not None and row.status not in ENDED,
+        retry_of=row.retry_of,
+        retried_by=retried_by,
     )
 
 
 def _views(rows: Sequence[Order]) -> list[OrderView]:
     ids = [row.id for row in rows]
     paid = payments.payments_of(ids) if ids else {}
-    summaries = {key: _summary(one) for key, one in paid.items()}
+    owed = [row.id for row in rows if row.refund_status == "PENDING"]
+    refunds = payments.refunds_of(owed) if owed else {}
+    summaries = {key: _summary(one, refunds.get(key, ())) for key, one in paid.items()}
     lines: dict[UUID, list[OrderLine]] = {}
     for line in OrderLine.objects.filter(order_id__in=ids).order_by("position"):
         lines.setdefault(line.order_id, []).append(line)
-    return [view(row, lines.get(row.id, []), payment=summaries.get(row.id)) for row in rows]
+    confirmed = [row.id for row in rows if row.status in AFTER_CONFIRMATION or row.reversal_id is not None]
+    papers = papers_of(confirmed)
+    shipments = shipments_of(confirmed) if confirmed else {}
+    retries = _retries_of([row.id for row in rows if row.status in ENDED])
+    return [
+        view(
+            row,
+            lines.get(row.id, []),
+            payment=summaries.get(row.id),
+            papers=papers.get(row.id, NO_PAPERS),
+            retried_by=retries.get(row.id),
+            shipment=shipments.get(row.id),
+        )
+        for row in rows
+    ]
 
 
-def _summary(payment: PaymentView) -> PaymentSummary:
+def _retries_of(ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """The orders that took the place of these, where there are any."""
+    if not ids:
+        return {}
+    found = Order.objects.filter(retry_of__in=ids).values_list("retry_of", "id")
+    return {old: new for old, new in found if old is not None}
+
+
+def retry_of(order_id: UUID) -> UUID | None:
+    """The order that took the place of this one, if there is any."""
+    return _retries_of([order_id]).get(order_id)
+
+
+def _summary(payment: PaymentView, refunds: Sequence[RefundView]) -> PaymentSummary:
     open_at = payment.action_url if payment.status == "PENDING" else ""  # afterwards there is nothing to confirm
-    return PaymentSummary(payment.status, payment.gateway_reference, open_at)
+    over = payment.given_up_at is not None
+    under_way = [one for one in refunds if one.status == "PENDING" and one.payment_id == payment.id]
+    on_the_way = sum(refund.amount_minor for refund in under_way)
+    return PaymentSummary(
+        payment.status,
+        payment.gateway_reference,
+        open_at,
+        payment.sequence,
+        over,
+        payment.refunded_minor,
+        on_the_way,
+    )
 
 
 def order(order_id: UUID) -> OrderView:
@@ -137,6 +210,11 @@ def order(order_id: UUID) -> OrderView:
     if row is None:
         raise UnknownOrder
     return _views([row])[0]
+
+
+def orders_by_id(order_ids: Collection[UUID]) -> dict[UUID, OrderView]:
+    """Return these orders, as far as there are such. Three queries for any number of them."""
+    return {found.id: found for found in _views(list(Order.objects.filter(pk__in=order_ids)))}
 
 
 def owner_of(order_id: UUID) -> str:
@@ -193,6 +271,20 @@ def saga_of(order_id: UUID) -> SagaStory:
         history=tuple(entry for one in stories for entry in one.history),
         name=story.name,
     )
+
+
+def refunds(order_id: UUID) -> list[RefundView]:
+    """Return the refunds of an order, the first one first, whoever made them."""
+    return payments.refunds_of([order_id]).get(order_id, [])
+
+
+_FOR_STAFF: Final = frozenset({"check_fraud", "fraud_review"})
+
+
+def for_buyer(story: SagaStory) -> SagaStory:
+    """Return the story without what only staff may read: what was found suspicious, and who decided about it."""
+    entries = (replace(one, message="") if one.step in _FOR_STAFF else one for one in story.history)
+    return replace(story, attention="", history=tuple(entries))
 
 
 def with_live_saga(order_ids: Collection[UUID]) -> set[UUID]:

@@ -1,5 +1,6 @@
 """Placing, paying and cancelling orders. Each starts a saga or sends it a signal; only the saga moves the order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,40 +13,55 @@ from marketplace.sagas import services as sagas
 from orders import selectors
 from orders.errors import AlreadyShipped, NotCancellable, NotConfirmed, NotPayable
 from orders.models import BEFORE_CONFIRMATION, REVIVABLE, SHIPPED, Order, Status
+from orders.packing import PackResult, packed
 from orders.placing import LARGEST_TOTAL, MOST_LINES, MOST_UNITS, NewOrder, OrderLineRequest, place, place_many
-from orders.reversals import Wish, reverse
+from orders.refunds import MAY_REFUND, refund
+from orders.retries import try_again
+from orders.reversals import Wish, reverse, reverse_many
 from orders.selectors import OrderView
 
 __all__ = [
     "LARGEST_TOTAL",
+    "MAY_REFUND",
     "MOST_LINES",
     "MOST_UNITS",
     "CancelResult",
     "NewOrder",
     "OrderLineRequest",
+    "PackResult",
     "cancel",
     "cannot_ship",
+    "cannot_ship_many",
     "expire_reservations",
+    "packed",
     "pay",
     "place",
     "place_many",
+    "refund",
+    "try_again",
 ]
 
 
-def pay(order_id: UUID, *, method: str, now: datetime) -> OrderView:
+def pay(order_id: UUID, *, method: str, now: datetime, attempt: int | None = None) -> OrderView:
     """Pay an order that waits in RESERVED by `method`; the saga takes it from there.
 
-    Pressing twice pays once: the first signal counts. Raises `UnknownOrder`, and `NotPayable` where the order does not
-    wait for a payment, or does so no longer.
+    Pressing twice pays once: of all that is asked for one attempt to pay, the first signal counts. `attempt`: which one
+    the buyer means, where the page says so; one that has failed meanwhile is not taken for the next. Raises
+    `UnknownOrder`, and `NotPayable` where the order does not wait for a payment, or does so no longer.
     """
     view = selectors.order(order_id)
+    if attempt is not None and attempt != view.payment_attempt:
+        raise NotPayable("That payment has failed meanwhile. Please choose again how to pay.", status=view.status)
     if view.payment_method == method and view.status not in (Status.FAILED, Status.CANCELLED):
         return view  # pressed twice, or it came with the method: the saga is at it, or has done it
     if view.status not in (Status.CREATED, Status.RESERVED) or view.payment_method:
         raise NotPayable(status=view.status)
     if view.reserved_until is not None and view.reserved_until <= now:
         raise NotPayable("The time to pay for this order has run out.", status=view.status)
-    receipt = sagas.signal(view.saga_id, "payment_request", signal_id="payment_request", payload={"method": method})
+    this = view.payment_attempt
+    signal_id = "payment_request" if this == 1 else f"payment_request:{this}"
+    payload = {"method": method, "attempt": this}
+    receipt = sagas.signal(view.saga_id, "payment_request", signal_id=signal_id, payload=payload)
     if not receipt.accepted:
         raise NotPayable(status=selectors.order(order_id).status)
     return selectors.order(order_id)
@@ -118,6 +134,15 @@ def cannot_ship(order_id: UUID, *, reason: str, actor: str, now: datetime) -> Ca
     if view.status in BEFORE_CONFIRMATION:
         raise NotConfirmed(status=view.status)
     return CancelResult(view, pending=view.status == Status.CONFIRMED)
+
+
+def cannot_ship_many(order_ids: Sequence[UUID], *, reason: str, actor: str, now: datetime) -> set[UUID]:
+    """Do what `cannot_ship` does for each of these orders, in one transaction; return those it has begun to take back.
+
+    One that is missing from the answer is not confirmed, has been shipped, or is being taken back already.
+    """
+    wish = Wish("failed", "cannot_ship", actor, reason)
+    return reverse_many(order_ids, wish, why=f"Can't be shipped: {reason or 'no reason given.'}", now=now)
 
 
 def expire_reservations(*, now: datetime, limit: int = 1000) -> int:

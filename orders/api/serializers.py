@@ -9,16 +9,28 @@ from django.urls import get_script_prefix, reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from fulfillment.selectors import ShipmentView
 from marketplace.kernel.money import Money, format_minor
 from marketplace.kernel.serializers import StrictSerializer
 from orders import services
 from orders.models import BEFORE_SHIPPING, Status
 from orders.selectors import OrderView
 from orders.services import NewOrder, OrderLineRequest
+from payments import checkout
+from payments.selectors import RefundView
 
 PRICE_PATTERN = r"^\d{1,12}(\.\d{1,3})?$"
 _ANY = UUID(int=0)
+# No colon: a PayPal account that agreed to be charged again (`vault:…`) is charged without its owner, so whoever knows
+# its id must not be able to name it here.
 METHOD_PATTERN = r"^[A-Za-z0-9_\-]{1,100}$"
+
+
+def no_card_data(method: str) -> None:
+    """Refuse what could be the number of a card; it is told to nobody, not even to whom it came from."""
+    if checkout.looks_like_a_card(method):
+        message = "This looks like the number of a card. Send a token of the payment provider's, never card data."
+        raise serializers.ValidationError(message, code="card_data")
 
 
 class LineRequestSerializer(StrictSerializer):
@@ -55,19 +67,22 @@ class NewOrderSerializer(StrictSerializer):
     user_id = serializers.CharField(required=False, max_length=150, help_text="yours; staff may order for others")
     shipping_address = AddressSerializer(required=False)
     payment_method = serializers.RegexField(
-        METHOD_PATTERN, required=False, help_text="a token of the gateway; without one the order waits in RESERVED"
+        METHOD_PATTERN,
+        required=False,
+        validators=[no_card_data],
+        help_text="a token of the gateway, never card data; without one the order waits in RESERVED",
     )
     request_id = serializers.CharField(required=False, max_length=255, help_text="instead of Idempotency-Key")
 
 
-def to_order(data: Mapping[str, Any], *, user_id: str, currency: str) -> NewOrder:
+def to_order(data: Mapping[str, Any], *, user_id: str, currency: str, language: str) -> NewOrder:
     """Say what `NewOrderSerializer` has read in the words of the service; raises `InvalidAmount`."""
     lines = tuple(
         OrderLineRequest(
             quantity=line["quantity"],
             sku=line.get("sku", ""),
             product_id=line.get("product_id"),
-            price_minor=_minor(line.get("price"), data.get("currency", currency)),
+            price_minor=to_minor(line.get("price"), data.get("currency", currency)),
         )
         for line in data["items"]
     )
@@ -78,17 +93,76 @@ def to_order(data: Mapping[str, Any], *, user_id: str, currency: str) -> NewOrde
         currency=data.get("currency", ""),
         shipping_address=data.get("shipping_address"),
         payment_method=data.get("payment_method", ""),
+        language=language,
     )
 
 
-def _minor(price: str | None, currency: str) -> int | None:
+def to_minor(price: str | None, currency: str) -> int | None:
+    """Read an amount, if there is one; raises `InvalidAmount` for more decimals than the currency has."""
     return None if price is None else Money.parse(price, currency).minor
+
+
+class RefundRequestSerializer(StrictSerializer):
+    """The body of `POST /api/orders/{id}/refunds`."""
+
+    amount = serializers.RegexField(
+        PRICE_PATTERN,
+        required=False,
+        help_text='such as "19.90", in the currency of the order; all that is left if none',
+    )
+    reason = serializers.CharField(max_length=2000, help_text="for the staff's eyes; the buyer does not see it")
+    request_id = serializers.CharField(required=False, max_length=255, help_text="instead of Idempotency-Key")
+
+
+class RefundSerializer(StrictSerializer):
+    """A refund. `status` is PENDING until it is known to be DONE, or FAILED; `source` STAFF, SAGA or GATEWAY."""
+
+    id = serializers.UUIDField()
+    order_id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=["PENDING", "DONE", "FAILED"])
+    source = serializers.ChoiceField(choices=["STAFF", "SAGA", "GATEWAY"])  # type: ignore[assignment]
+    amount = serializers.CharField()
+    currency = serializers.CharField()
+    reason = serializers.CharField()
+    requested_by = serializers.CharField(allow_null=True)
+    transaction_id = serializers.CharField(allow_null=True)
+    failure_code = serializers.CharField(allow_null=True)
+    failure_message = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    settled_at = serializers.DateTimeField(allow_null=True)
+
+
+class RefundListSerializer(serializers.Serializer[Any]):
+    """All refunds of an order, the first one first."""
+
+    results = RefundSerializer(many=True, read_only=True)
+
+
+def refund_as_json(refund: RefundView) -> dict[str, Any]:
+    """Write a refund as `RefundSerializer` describes it."""
+    return {
+        "id": str(refund.id),
+        "orderId": str(refund.reference_id),
+        "status": refund.status,
+        "source": refund.source,
+        "amount": format_minor(refund.amount_minor, refund.currency),
+        "currency": refund.currency,
+        "reason": refund.reason,
+        "requestedBy": refund.actor or None,
+        "transactionId": refund.gateway_reference or None,
+        "failureCode": refund.failure_code or None,
+        "failureMessage": refund.failure_message or None,
+        "createdAt": refund.created_at.isoformat(),
+        "settledAt": refund.settled_at.isoformat() if refund.settled_at else None,
+    }
 
 
 class PaySerializer(StrictSerializer):
     """The body of `POST /api/orders/{id}/pay`."""
 
-    payment_method = serializers.RegexField(METHOD_PATTERN, help_text="a token of the gateway")
+    payment_method = serializers.RegexField(
+        METHOD_PATTERN, validators=[no_card_data], help_text="a token of the gateway, never card data"
+    )
 
 
 class CancelSerializer(StrictSerializer):
@@ -113,6 +187,18 @@ class PaymentSerializer(StrictSerializer):
     transaction_id = serializers.CharField(allow_null=True)
 
 
+class ShipmentSerializer(StrictSerializer):
+    """The parcel. `estimatedDelivery` is the day by which it is expected at the door."""
+
+    id = serializers.UUIDField()
+    status = serializers.CharField()
+    carrier = serializers.CharField()
+    service = serializers.CharField()
+    tracking_number = serializers.CharField(allow_null=True)
+    tracking_url = serializers.CharField(allow_null=True)
+    estimated_delivery = serializers.DateField()
+
+
 class OrderSerializer(StrictSerializer):
     """An order. `clientSecret` is there once, in the reply to its creation."""
 
@@ -121,7 +207,9 @@ class OrderSerializer(StrictSerializer):
     status = serializers.ChoiceField(choices=Status.choices)
     failure_code = serializers.CharField(allow_null=True)
     failure_message = serializers.CharField(allow_null=True)
-    review_status = serializers.CharField(allow_null=True)
+    review_status = serializers.ChoiceField(
+        choices=["PENDING", "APPROVED", "REJECTED"], allow_null=True, help_text="a person looks at it, or has"
+    )
     refund_status = serializers.CharField(allow_null=True)
     items = ItemSerializer(many=True)
     total_amount = serializers.CharField()
@@ -133,7 +221,7 @@ class OrderSerializer(StrictSerializer):
     updated_at = serializers.DateTimeField()
     reserved_until = serializers.DateTimeField(allow_null=True)
     payment = PaymentSerializer(allow_null=True)
-    shipment = serializers.JSONField(allow_null=True)
+    shipment = ShipmentSerializer(allow_null=True)
     saga_id = serializers.UUIDField()
     links = serializers.DictField(child=serializers.CharField())
     client_secret = serializers.CharField(required=False)
@@ -208,7 +296,7 @@ def as_json(order: OrderView) -> dict[str, Any]:
             if order.payment
             else None
         ),
-        "shipment": None,
+        "shipment": _shipment(order.shipment),
         "sagaId": str(order.saga_id),
         "links": _links(order),
     }
@@ -220,14 +308,35 @@ def _address(address: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"postalCode" if key == "postal_code" else key: value for key, value in address.items()}
 
 
+def _shipment(parcel: ShipmentView | None) -> dict[str, Any] | None:
+    if parcel is None:
+        return None
+    return {
+        "id": str(parcel.id),
+        "status": parcel.status,
+        "carrier": parcel.carrier,
+        "service": parcel.service,
+        "trackingNumber": parcel.tracking_number or None,
+        "trackingUrl": parcel.tracking_url or None,
+        "estimatedDelivery": parcel.estimated_delivery.isoformat(),
+    }
+
+
 def _links(order: OrderView) -> dict[str, str]:
     names = {"self": "api-order", "saga": "api-order-saga"}
     if order.status in BEFORE_SHIPPING:
         names["cancel"] = "api-order-cancel"
     if order.status == Status.RESERVED:
         names["pay"] = "api-order-pay"
+    if order.papers.invoice:
+        names["invoice"] = "api-order-invoice"
+    if order.papers.credit_notes:
+        names["creditNotes"] = "api-order-credit-notes"
     prefix = get_script_prefix()
     links = {relation: _address_of(name, prefix).format(order.id) for relation, name in names.items()}
+    for relation, other in (("retryOf", order.retry_of), ("retriedBy", order.retried_by)):
+        if other is not None:
+            links[relation] = _address_of("api-order", prefix).format(other)
     if order.payment and order.payment.action_url and order.status == Status.PAYMENT_PENDING:
         links["payment"] = order.payment.action_url  # at the bank: send the buyer there, who comes back by themselves
     return links

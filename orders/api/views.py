@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.utils.translation import get_language_from_request
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from rest_framework.request import Request
@@ -14,7 +15,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from marketplace.idempotency import http as idempotency
-from marketplace.idempotency.services import Answer, Together
+from marketplace.idempotency.services import Answer, Scope, Together, run_once
+from marketplace.idempotency.services import Response as Answered
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.pagination import page
@@ -25,8 +27,13 @@ from orders.api.serializers import (
     OrderPageSerializer,
     OrderSerializer,
     PaySerializer,
+    RefundListSerializer,
+    RefundRequestSerializer,
+    RefundSerializer,
     SagaSerializer,
     as_json,
+    refund_as_json,
+    to_minor,
     to_order,
 )
 from orders.errors import UnknownOrder
@@ -36,6 +43,9 @@ from orders.services import NewOrder
 
 SECRET = OpenApiParameter("X-Order-Secret", str, OpenApiParameter.HEADER, description="a guest's key to this order")
 KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="1 to 255 printable characters")
+LANGUAGE = OpenApiParameter(
+    "Accept-Language", str, OpenApiParameter.HEADER, description="in which the buyer is told what becomes of the order"
+)
 STATUS = OpenApiParameter("status", str, enum=Status.values)
 
 
@@ -47,7 +57,7 @@ def _is_staff(request: Request) -> bool:
     return bool(request.user.is_authenticated and request.user.is_staff)
 
 
-def _require_access(request: Request, order_id: UUID) -> None:
+def require_access(request: Request, order_id: UUID) -> None:
     """Raise `UnknownOrder` unless the caller may see this order: to others it does not exist."""
     allowed = access.may_see(
         order_id=order_id,
@@ -87,14 +97,19 @@ class OrderList(APIView):
     @extend_schema(
         operation_id="placeOrder",
         tags=["orders"],
-        parameters=[KEY],
+        parameters=[KEY, LANGUAGE],
         request=NewOrderSerializer,
         responses={201: OrderSerializer},
     )
     def post(self, request: Request) -> Response:
         """Place an order. Its saga starts at once; follow `links.saga` to see it unfold."""
         body = NewOrderSerializer.read(request.data)
-        order = to_order(body, user_id=self._buyer(request, body), currency=settings.CURRENCY)
+        order = to_order(
+            body,
+            user_id=self._buyer(request, body),
+            currency=settings.CURRENCY,
+            language=get_language_from_request(request._request),
+        )
         once = partial(_PLACING.run_once, asked=order, present=_with_secret)
         return idempotency.respond(request, route="POST /api/orders", once=once)
 
@@ -147,7 +162,7 @@ class OrderDetail(APIView):
     @extend_schema(operation_id="getOrder", tags=["orders"], parameters=[SECRET], responses=OrderSerializer)
     def get(self, request: Request, order_id: UUID) -> Response:
         """Get an order as it is now."""
-        _require_access(request, order_id)
+        require_access(request, order_id)
         return Response(as_json(selectors.order(order_id)))
 
 
@@ -156,9 +171,10 @@ class OrderSaga(APIView):
 
     @extend_schema(operation_id="getOrderSaga", tags=["orders"], parameters=[SECRET], responses=SagaSerializer)
     def get(self, request: Request, order_id: UUID) -> Response:
-        """Get every step that was taken for this order, or is being taken now."""
-        _require_access(request, order_id)
-        return Response(SagaSerializer(selectors.saga_of(order_id)).data)
+        """Get every step that was taken for this order, or is being taken now. What a check has found is for staff."""
+        require_access(request, order_id)
+        story = selectors.saga_of(order_id)
+        return Response(SagaSerializer(story if _is_staff(request) else selectors.for_buyer(story)).data)
 
 
 class OrderPay(APIView):
@@ -173,7 +189,7 @@ class OrderPay(APIView):
     )
     def post(self, request: Request, order_id: UUID) -> Response:
         """Pay an order that waits in RESERVED. Asking twice pays once."""
-        _require_access(request, order_id)
+        require_access(request, order_id)
         body = PaySerializer.read(request.data)
         view = services.pay(order_id, method=body["payment_method"], now=database_now())
         return Response(as_json(view), status=202)
@@ -191,7 +207,7 @@ class OrderCancel(APIView):
     )
     def post(self, request: Request, order_id: UUID) -> Response:
         """Cancel an order, a confirmed one too: 202 while it is being undone or refunded, 200 once it is cancelled."""
-        _require_access(request, order_id)
+        require_access(request, order_id)
         body = CancelSerializer.read(request.data)
         owner = selectors.owner_of(order_id)
         result = services.cancel(
@@ -202,3 +218,50 @@ class OrderCancel(APIView):
             reason=body.get("reason", ""),
         )
         return Response(as_json(result.order), status=202 if result.pending else 200)
+
+
+class OrderRefunds(APIView):
+    """Giving money back, by staff."""
+
+    @extend_schema(operation_id="listRefunds", tags=["orders"], responses=RefundListSerializer)
+    def get(self, request: Request, order_id: UUID) -> Response:
+        """List the refunds of an order, the first one first. For staff."""
+        _require_refunder(request)
+        selectors.owner_of(order_id)
+        return Response({"results": [refund_as_json(one) for one in selectors.refunds(order_id)]})
+
+    @extend_schema(
+        operation_id="refundOrder",
+        tags=["orders"],
+        parameters=[KEY],
+        request=RefundRequestSerializer,
+        responses={202: RefundSerializer},
+    )
+    def post(self, request: Request, order_id: UUID) -> Response:
+        """Give back all of an order's money or a part of it. For staff; the order's status does not change.
+
+        It is under way when this is answered: `GET` says what became of it, and so does `PAYMENT_REFUNDED`.
+        """
+        _require_refunder(request)
+        body = RefundRequestSerializer.read(request.data)
+        amount = to_minor(body.get("amount"), selectors.order(order_id).currency)
+        wanted = partial(_refund, order_id, amount_minor=amount, reason=body["reason"], actor=_username(request))
+
+        def once(scope: Scope, *, fingerprint: str) -> Answered:
+            now = database_now()
+            work = partial(wanted, key=f"{scope.principal}:{scope.key}"[-255:], now=now)
+            return run_once(scope, fingerprint=fingerprint, now=now, work=work)
+
+        return idempotency.respond(request, route=f"POST /api/orders/{order_id}/refunds", once=once)
+
+
+def _require_refunder(request: Request) -> None:
+    """Raise unless the caller is one of the staff who may give money back."""
+    if not request.user.is_authenticated:
+        raise NotAuthenticated
+    if not _is_staff(request) or not request.user.has_perm(services.MAY_REFUND):
+        raise PermissionDenied
+
+
+def _refund(order_id: UUID, **wanted: Any) -> Answer:
+    return Answer(status=202, body=refund_as_json(services.refund(order_id, **wanted)))

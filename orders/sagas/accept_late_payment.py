@@ -28,7 +28,7 @@ class AcceptLatePayment(Saga):
         ),
         Step("check_order", do=late.check),
         Step("reserve_inventory", do=stock.reserve_again, undo=stock.release, queue="inventory"),
-        Step("check_fraud", do=risk.check),
+        Step("check_fraud", do=risk.check_at_once),
         Call(
             "capture_payment",
             do=late.capture,

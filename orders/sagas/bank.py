@@ -1,6 +1,6 @@
 """What the bank says of an authorization: at once, or later by way of the books, or only when it is asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -9,9 +9,10 @@ from django.conf import settings
 
 from inventory import services as inventory
 from marketplace.kernel.money import format_minor
-from marketplace.sagas.outcomes import Done, Outcome, Ready, Refused, Retry, Unavailable, Unknown
+from marketplace.sagas.outcomes import Back, Done, Outcome, Ready, Refused, Retry, Unavailable, Unknown
 from marketplace.sagas.ticket import Ticket
 from orders.desk import OpenOrder
+from orders.sagas import attempts
 from payments import observations, services
 from payments.errors import SightingOutdated
 from payments.gateways.base import GatewayUnavailable
@@ -30,7 +31,12 @@ def is_paid(ticket: Ticket) -> bool:
 
 def amount(view: PaymentView) -> str:
     """The amount of a payment, for people."""
-    return f"{format_minor(view.amount_minor, view.currency)} {view.currency}"
+    return money(view.amount_minor, view.currency)
+
+
+def money(minor: int, currency: str) -> str:
+    """An amount in minor units, for people."""
+    return f"{format_minor(minor, currency)} {currency}"
 
 
 def paid(opened: OpenOrder, view: PaymentView) -> Done:
@@ -38,13 +44,20 @@ def paid(opened: OpenOrder, view: PaymentView) -> Done:
     opened.change("pay", "The payment provider has authorized the amount.", transaction_id=view.gateway_reference)
     opened.tell("PAYMENT_AUTHORIZED", payment_id=view.id, transaction_id=view.gateway_reference)
     opened.tell("ORDER_PAID", transaction_id=view.gateway_reference)
-    return Done(message=f"{amount(view)} authorized.")
+    return Done(known_of(view), f"{amount(view)} authorized.")
 
 
-def declined(opened: OpenOrder, view: PaymentView, *, code: str, message: str) -> Refused:
-    """The bank has said no."""
+def known_of(view: PaymentView) -> dict[str, str]:
+    """What the gateway tells about a payment, for the fraud check; mostly nothing."""
+    told = {"risk": view.risk, "card_country": view.card_country}
+    return {name: value for name, value in told.items() if value}
+
+
+def declined(opened: OpenOrder, view: PaymentView, *, code: str, message: str) -> Refused | Back:
+    """The bank has said no. Where the payment was given up for the sake of another one, that is not the end."""
     opened.tell("PAYMENT_DECLINED", payment_id=view.id, reason=code)
-    return Refused("payment_declined", message, {"reason": code, "message": message})
+    answer = Refused if view.given_up_at is None else Back
+    return answer("payment_declined", message, {"reason": code, "message": message})
 
 
 def decided(opened: OpenOrder, view: PaymentView) -> Outcome | None:
@@ -78,9 +91,14 @@ def outcome_due(ticket: Ticket) -> datetime:
     return datetime.fromisoformat(ticket.context["outcome_due"])
 
 
+def _books(tickets: Sequence[Ticket], now: datetime) -> Mapping[UUID, PaymentView]:
+    """The payments of these orders; one that came to nothing is given up if the order may be paid anew."""
+    return attempts.give_up(tickets, payments_of([ticket.subject_id for ticket in tickets]), now=now)
+
+
 def take_outcome(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """Act on what the books say now. The signal only wakes; what it carries is nobody's proof of anything."""
-    views = payments_of([ticket.subject_id for ticket in tickets])
+    views = _books(tickets, now)
     return [
         decided(ticket.subject, views[ticket.subject_id]) or Retry("The bank has not decided yet.")
         for ticket in tickets
@@ -92,7 +110,7 @@ class _LookUp:
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
         """Ask only about those of which the books still know nothing."""
-        views = payments_of([ticket.subject_id for ticket in tickets])
+        views = _books(tickets, now)
         found = [views[ticket.subject_id] for ticket in tickets]
         return [decided(t.subject, view) or Ready(view.id) for t, view in zip(tickets, found, strict=True)]
 
@@ -111,7 +129,7 @@ class _LookUp:
     def record(self, tickets: Sequence[Ticket], replies: Sequence[Any], *, now: datetime) -> Sequence[Outcome]:
         """Take what was seen into the books, and act on what they say then. What is still open has had its time."""
         seen = [_taken_in(ticket, reply, now) for ticket, reply in zip(tickets, replies, strict=True)]
-        views = payments_of([ticket.subject_id for ticket in tickets])
+        views = _books(tickets, now)
         late = Refused("payment_timeout", NOT_CONFIRMED, {"message": NOT_CONFIRMED})
         return [
             trouble or decided(ticket.subject, views[ticket.subject_id]) or late

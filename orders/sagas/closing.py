@@ -8,6 +8,7 @@ from marketplace.sagas.ticket import Cause, Ticket
 from orders import wording
 from orders.desk import OpenOrder
 from orders.models import Order
+from orders.sagas import risk
 from orders.sagas.money import SETTLED, settled_by
 from payments.selectors import payments_of
 
@@ -15,6 +16,7 @@ from payments.selectors import payments_of
 def close_order(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """End each order as FAILED or CANCELLED, in the transaction that ends its saga."""
     _look_again([ticket for ticket in tickets if ticket.subject.order.refund_status in ("DISPUTED", "PENDING")])
+    risk.close_reviews(tickets, now=now)
     return [_undone(ticket) for ticket in tickets]
 
 
@@ -63,7 +65,8 @@ def _reversed(ticket: Ticket) -> Outcome:
 
 def _close(opened: OpenOrder, cause: Cause) -> None:
     detail = cause.data or {}
-    message = wording.failure(cause.code, detail, refund=opened.order.refund_status)
+    order = opened.order
+    message = wording.failure(cause.code, detail, refund=order.refund_status, language=order.language)
     cancelled = cause.kind == "cancelled"
     opened.change(
         "cancel" if cancelled else "fail",

@@ -27,7 +27,7 @@ def refund_foreseen(tickets: Sequence[Ticket]) -> list[str]:
 def _void(payment: PaymentView | None) -> str:
     if payment is None or not payment.authorization_key:
         return "Nothing was asked for, so nothing is voided."
-    if payment.status in _OVER:
+    if payment.status in _OVER or payment.given_up_at is not None:
         return NOTHING_LEFT
     try:
         return _void_charge(payment, charge_of(payment))

@@ -73,7 +73,7 @@ def _checked(opened: OpenOrder, view: PaymentView, *, wanted: bool) -> Outcome:
     order = opened.order
     whole = (view.amount_minor, view.currency) == (order.total_minor, order.currency)
     if wanted and may_be_revived(order) and whole and view.status in ("AUTHORIZED", "CAPTURED"):
-        return Done(message="The order can go on.")
+        return Done(bank.known_of(view), "The order can go on.")
     return Refused("order_over", "The order is over, so the money goes back.")
 
 
@@ -111,7 +111,9 @@ def close(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
         code = ticket.cause.code if ticket.cause else ""
         where = _WHERE.get(order.refund_status, "the bank lets go of it")
         ticket.subject.note(f"A payment came too late, and {where}. {_WHY.get(code, '')}".strip())
-        order.failure_message = wording.failure(order.failure_code, order.failure_detail, refund=order.refund_status)
+        order.failure_message = wording.failure(
+            order.failure_code, order.failure_detail, refund=order.refund_status, language=order.language
+        )
     return [Done(message="The money is where it belongs.") for _ in tickets]
 
 

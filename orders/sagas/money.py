@@ -6,7 +6,8 @@ was lost, and do nothing where nothing happened.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,17 +15,17 @@ from uuid import UUID
 from django.conf import settings
 
 from inventory import services as inventory
-from marketplace.kernel.money import format_minor
 from marketplace.sagas.outcomes import Done, Outcome, Parked, Ready, Refused, Retry, Unavailable, Unknown
 from marketplace.sagas.ticket import Ticket
 from orders.desk import OpenOrder
-from orders.sagas import bank, foresight
+from orders.sagas import attempts, bank, foresight
 from orders.sagas.bank import HOLD_MARGIN
+from orders.sagas.telling import tell_refunds
 from payments import services as payments
 from payments.gateways.base import Outcome as Verdict
 from payments.gateways.base import Reply
-from payments.selectors import payments_of, refused_refunds
-from payments.services import GatewayCall, NewPayment, PaymentView
+from payments.selectors import payments_of, settled_refunds
+from payments.services import GatewayCall, NewPayment, PaymentView, Why
 
 # The refund statuses of an order: the money is the buyer's and still here, or there is nothing (more) to do about it.
 OWED = ("PENDING", "REFUSED")
@@ -35,21 +36,32 @@ SETTLED = {
 }
 
 
+Views = Mapping[UUID, PaymentView]  # by order
+
+
 def method_is_known(ticket: Ticket) -> bool:
     """Whether the order came with a payment method, as Buy Now does."""
     return bool(ticket.subject.order.payment_method)
 
 
 def choose_method(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
-    """Take in the method by which the buyer now pays."""
-    for ticket in tickets:
-        ticket.subject.order.payment_method = (ticket.signal or {})["method"]
-    return [Done(message="The buyer pays.") for _ in tickets]
+    """Take in the method by which the buyer now pays; what was meant for an earlier attempt is not it."""
+    return [_chosen(ticket, ticket.signal or {}) for ticket in tickets]
 
 
-def key_window(call: GatewayCall) -> timedelta:
-    """How long the gateway of this call remembers its key. After that it is not sent again, but looked for."""
-    return payments.key_window(call.gateway)
+def _chosen(ticket: Ticket, signal: dict[str, Any]) -> Outcome:
+    if signal.get("attempt", 1) != attempts.number(ticket):
+        return Retry("That was meant for an earlier attempt to pay.")
+    ticket.subject.order.payment_method = signal["method"]
+    return Done(message="The buyer pays.")
+
+
+def key_window(call: GatewayCall) -> timedelta | None:
+    """How long the gateway of this call remembers its key. After that it is not sent again, but looked for.
+
+    A refund may be asked for by the same key for ever: a gateway's own list of refunds names it (`Gateway.refund`).
+    """
+    return None if call.operation == "REFUND" else payments.key_window(call.gateway)
 
 
 class _Operation(ABC):
@@ -61,6 +73,10 @@ class _Operation(ABC):
         """The idempotency key of each call."""
         return [ticket.key for ticket in tickets]
 
+    def reasons(self, tickets: Sequence[Ticket]) -> list[Why | None]:
+        """Why each refund is made, and who wants it; nothing else has to say so."""
+        return []
+
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
         """Write the attempts. Where there is nothing to do, the step is done without a call."""
         calls = payments.begin(
@@ -69,8 +85,14 @@ class _Operation(ABC):
             keys=self.keys(tickets),
             numbers=[ticket.attempt for ticket in tickets],
             now=now,
+            reasons=self.reasons(tickets),
+            known=self.known(tickets),
         )
         return [self.nothing if call is None else Ready(call) for call in calls]
+
+    def known(self, tickets: Sequence[Ticket]) -> dict[UUID, PaymentView]:
+        """The payments that this transaction has locked already, by order, as they stand."""
+        return {}
 
     # Forward, "nothing to do" can only mean that the money is gone: an order must not go on as if it were paid.
     nothing: Outcome = Parked("The payment was already undone, although its order goes on.")
@@ -86,11 +108,17 @@ class _Operation(ABC):
     def record(self, tickets: Sequence[Ticket], replies: Sequence[Any], *, now: datetime) -> Sequence[Outcome]:
         """Write down what the gateway said, and say what it means for the saga."""
         answers = [reply for reply in replies if not isinstance(reply, Unknown)]
-        views = {view.reference_id: view for view in payments.record(answers, now=now)}
+        views = self.books(tickets, {view.reference_id: view for view in payments.record(answers, now=now)}, now)
+        if any(call.operation == "REFUND" for call, _ in answers):
+            tell_refunds(tickets, now=now)
         return [
             reply if isinstance(reply, Unknown) else self._outcome(ticket, reply[0], reply[1], views[ticket.subject_id])
             for ticket, reply in zip(tickets, replies, strict=True)
         ]
+
+    def books(self, tickets: Sequence[Ticket], views: Views, now: datetime) -> Views:
+        """The payments as they stand once the answers are recorded."""
+        return views
 
     def _outcome(self, ticket: Ticket, call: GatewayCall, reply: Reply, view: PaymentView) -> Outcome:
         if reply.outcome is Verdict.DONE:
@@ -126,14 +154,16 @@ class _Authorize(_Operation):
         Where the bank's word was here before the answer to an earlier attempt, there is nothing left to ask.
         """
         until = now + timedelta(seconds=settings.SAGA_TIMEOUT_SECONDS) + HOLD_MARGIN
-        held = inventory.extend([ticket.subject_id for ticket in tickets], until=until)
+        lasting = {t.subject_id for t in tickets if t.subject.held_until is not None and t.subject.held_until >= until}
+        short = [ticket.subject_id for ticket in tickets if ticket.subject_id not in lasting]
+        held = lasting | inventory.extend(short, until=until)
         asked = [ticket for ticket in tickets if ticket.subject_id in held]
+        remembered = attempts.remember_hold(asked)
         for ticket in asked:
             if ticket.subject.order.status == "RESERVED":
                 ticket.subject.change("await_payment", "Asking the payment provider.", until=until)
-        orders = [ticket.subject.order for ticket in asked]
         calls = payments.begin_first(
-            [NewPayment(o.id, o.payment_method, o.total_minor, o.currency) for o in orders],
+            [self._payment(ticket) for ticket in asked],
             keys=self.keys(asked),
             numbers=[ticket.attempt for ticket in asked],
             now=now,
@@ -141,15 +171,29 @@ class _Authorize(_Operation):
         first = zip(asked, calls, strict=True)
         answers: dict[UUID, Outcome | Ready] = {t.subject_id: Ready(call) for t, call in first if call is not None}
         answers |= self._ask_again([ticket for ticket in asked if ticket.subject_id not in answers], now=now)
+        if remembered:
+            answers = {i: _with(answer, remembered.get(i)) for i, answer in answers.items()}
         return [answers.get(ticket.subject_id, _NOT_HELD) for ticket in tickets]
+
+    @staticmethod
+    def _payment(ticket: Ticket) -> NewPayment:
+        """What is to be paid, by a payment of its own for each attempt."""
+        order = ticket.subject.order
+        return NewPayment(
+            order.id, order.payment_method, order.total_minor, order.currency, sequence=attempts.number(ticket)
+        )
+
+    def books(self, tickets: Sequence[Ticket], views: Views, now: datetime) -> Views:
+        """What the bank has declined is given up, where the order may be paid anew."""
+        return attempts.give_up(tickets, views, now=now)
 
     def _ask_again(self, tickets: Sequence[Ticket], *, now: datetime) -> dict[UUID, Outcome | Ready]:
         """Write the attempts for orders that have a payment already, unless it is decided meanwhile."""
         if not tickets:
             return {}
-        orders = [ticket.subject.order for ticket in tickets]
-        views = payments.open([NewPayment(o.id, o.payment_method, o.total_minor, o.currency) for o in orders], now=now)
+        views = payments.open([self._payment(ticket) for ticket in tickets], now=now)
         known = {v.reference_id: v for v in views if v.status not in ("PENDING", "VOIDED")}
+        known = dict(attempts.give_up([t for t in tickets if t.subject_id in known], known, now=now))
         due = [ticket for ticket in tickets if ticket.subject_id not in known]
         answers = dict(zip((t.subject_id for t in due), super().prepare(due, now=now), strict=True))
         for ticket in tickets if known else ():
@@ -176,10 +220,15 @@ class _Authorize(_Operation):
         return super()._outcome(ticket, call, reply, view)
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        opened.payment = view
         return bank.paid(opened, view)
 
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         return bank.declined(opened, view, code=reply.code, message=reply.message or "The card was declined.")
+
+
+def _with(answer: Outcome | Ready, remembered: Mapping[str, Any] | None) -> Outcome | Ready:
+    return replace(answer, data=remembered) if remembered and isinstance(answer, Ready) else answer
 
 
 _NOT_HELD = Parked("The units are no longer held for this order, although its saga is alive.")
@@ -191,6 +240,21 @@ class Capture(_Operation):
     """Take what is held."""
 
     name = "CAPTURE"
+
+    def known(self, tickets: Sequence[Ticket]) -> dict[UUID, PaymentView]:
+        """Those that were authorized just now, as nearly all of them."""
+        return {t.subject_id: t.subject.payment for t in tickets if t.subject.payment is not None}
+
+    def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
+        """Write the attempts. Where the bank has let go of the money meanwhile, there is nothing to take."""
+        answers = list(super().prepare(tickets, now=now))
+        gone = [at for at, answer in enumerate(answers) if answer is self.nothing]
+        views = payments_of([tickets[at].subject_id for at in gone]) if gone else {}
+        for at in gone:
+            view = views.get(tickets[at].subject_id)
+            if view is not None and view.status == "VOIDED":
+                answers[at] = bank.declined(tickets[at].subject, view, code="lapsed", message=bank.LAPSED)
+        return answers
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         return self.captured(opened, view)
@@ -250,10 +314,16 @@ class _Refund(_Operation):
     nothing: Outcome = Done(message="Nothing was captured, so there is nothing to refund.")
 
     def keys(self, tickets: Sequence[Ticket]) -> list[str]:
-        """A refund that was refused is asked for anew: to the old key a gateway would only repeat itself."""
-        refused = refused_refunds([ticket.subject_id for ticket in tickets])
-        counts = [refused.get(ticket.subject_id, 0) for ticket in tickets]
-        return [f"{self.key(t)}:{n + 1}" if n else self.key(t) for t, n in zip(tickets, counts, strict=True)]
+        """A refund that was refused is asked for anew: to the old key a gateway would only repeat itself.
+
+        The same where it is done, and another one that would have given back the rest has failed meanwhile.
+        """
+        first = [self.key(ticket) for ticket in tickets]
+        settled = settled_refunds([ticket.subject_id for ticket in tickets], first)
+        return [f"{key}:{n + 1}" if n else key for key, n in zip(first, settled, strict=True)]
+
+    def reasons(self, tickets: Sequence[Ticket]) -> list[Why | None]:
+        return [_why(ticket) for ticket in tickets]
 
     def key(self, ticket: Ticket) -> str:
         """The key of the first try."""
@@ -266,6 +336,8 @@ class _Refund(_Operation):
         due = [ticket for ticket in tickets if not settled.get(ticket.subject_id)]
         for ticket in tickets:
             ticket.subject.order.refund_status = settled.get(ticket.subject_id) or self.asked
+        if len(due) < len(tickets):
+            tell_refunds([ticket for ticket in tickets if ticket not in due], now=now)
         calls = iter(super().prepare(due, now=now) if due else ())
         return [next(calls) if t in due else Done(message=SETTLED[settled[t.subject_id]]) for t in tickets]
 
@@ -274,9 +346,11 @@ class _Refund(_Operation):
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         if reply.code == "nothing_to_refund":
             return self.nothing
-        opened.order.refund_status = "REFUNDED"
-        opened.tell("PAYMENT_REFUNDED", payment_id=view.id, amount=format_minor(view.refunded_minor, view.currency))
-        return Done(message=f"{format_minor(view.refunded_minor, view.currency)} {view.currency} refunded.")
+        settled = settled_by(view)
+        if not settled:  # the rest is on its way by another refund, or will be asked for when that has failed
+            return Retry("A part of it is given back, and another refund of this payment is still under way.")
+        opened.order.refund_status = settled
+        return Done(message=f"{bank.money(reply.amount_minor or view.refunded_minor, view.currency)} refunded.")
 
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         return Refused(reply.code or "refund_refused", self._no(opened, reply))
@@ -298,11 +372,6 @@ class _GiveBack(_Refund):
     asked = "PENDING"
     nothing = Retry("The money was captured, and yet there is nothing to give back.")
 
-    def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
-        if reply.code != "nothing_to_refund":
-            opened.note(f"{format_minor(view.refunded_minor, view.currency)} {view.currency} sent back to the buyer.")
-        return super().done(opened, reply, view)
-
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
         return Parked(self._no(opened, reply))
 
@@ -312,6 +381,12 @@ class _RefundLate(_GiveBack):
 
     def key(self, ticket: Ticket) -> str:
         return f"{ticket.key_of('capture_payment')}:undo"
+
+
+def _why(ticket: Ticket) -> Why:
+    if ticket.cause is not None:
+        return Why(ticket.cause.message or ticket.cause.code, str((ticket.cause.data or {}).get("actor", "")))
+    return Why(ticket.context.get("message") or ticket.context.get("code", ""), ticket.context.get("actor", ""))
 
 
 def settled_by(payment: PaymentView) -> str:

@@ -3,7 +3,7 @@
 from marketplace.sagas.definition import Call, Cancel, Fail, GoOn, Saga, Step, Wait
 from orders import late_payments
 from orders.desk import Desk
-from orders.sagas import bank, closing, money, risk, stock
+from orders.sagas import attempts, bank, closing, money, risk, stock
 from orders.sagas.patience import GATEWAY, GIVING_BACK
 
 
@@ -11,12 +11,15 @@ class PlaceOrder(Saga):
     """Turn a basket into a confirmed order, or leave the buyer uncharged and the stock untouched.
 
     An order that comes with a payment method never stops at the first wait, and one whose bank answers at once not at
-    the second. Where a bank decides later, its word is waited for; if none comes in time, it is asked. A buyer or staff
-    may stop it at any time before it is confirmed, and so may the bank, by taking the money back; whatever was done by
-    then is undone, in reverse order. A word of the bank that comes when all is over is answered by `late_payments`.
+    the second. Where a bank decides later, its word is waited for; if none comes in time, it is asked. A bank that
+    declines ends the order; or, where PAYMENT_ATTEMPTS allows another attempt, it leads back to where the buyer chooses
+    how to pay, for as long as the units were to be held anyway (`attempts` says why that charges nobody twice). What
+    looks suspicious waits for a person, while its money is held and not taken. A buyer or staff may stop an order at
+    any time before it is confirmed, and so may the bank, by taking the money back; whatever was done by then is undone,
+    in reverse order. A word of the bank that comes when all is over is answered by `late_payments`.
     """
 
-    name, version = "place_order", 2
+    name, version = "place_order", 3
     workspace = Desk
     steps = (
         Step("validate_inventory", do=stock.validate, queue="inventory"),
@@ -27,6 +30,7 @@ class PlaceOrder(Saga):
             receive=money.choose_method,
             until=stock.reserved_until,
             otherwise=Cancel("reservation_expired"),
+            returned=attempts.offer_another,
         ),
         Call(
             "authorize_payment",
@@ -35,6 +39,7 @@ class PlaceOrder(Saga):
             retry=GATEWAY,
             undo_retry=GIVING_BACK,
             key_window=money.key_window,
+            returns_to="payment_request",
             queue="payments",
         ),
         Wait(
@@ -44,9 +49,24 @@ class PlaceOrder(Saga):
             receive=bank.take_outcome,
             until=bank.outcome_due,
             otherwise=GoOn("No word from the bank in time."),
+            returns_to="payment_request",
         ),
-        Call("look_up_payment", unless=bank.is_paid, do=bank.look_up, retry=GATEWAY, queue="payments"),
+        Call(
+            "look_up_payment",
+            unless=bank.is_paid,
+            do=bank.look_up,
+            retry=GATEWAY,
+            returns_to="payment_request",
+            queue="payments",
+        ),
         Step("check_fraud", do=risk.check),
+        Wait(
+            "fraud_review",
+            unless=risk.needs_nobody,
+            receive=risk.take_decision,
+            until=risk.review_due,
+            otherwise=Fail("fraud_rejected", "Nobody approved it in time."),
+        ),
         Call(
             "capture_payment",
             do=money.capture,

@@ -1,23 +1,31 @@
 """Taking a confirmed order back, before it is shipped."""
 
-from marketplace.sagas.definition import Call, Saga, Step
+from marketplace.sagas.definition import Call, GoOn, Saga, Step, Wait
 from orders.desk import Desk
-from orders.sagas import closing, money, stock
+from orders.sagas import closing, money, stock, stopping
 from orders.sagas.patience import GIVING_BACK
 
 
 class ReverseOrder(Saga):
-    """Give the buyer the money back unless the bank has, put the units back on the shelf, and close the order.
+    """Stop the shipment, give the buyer the money back unless the bank has, restock, and close the order.
 
-    For what comes after `place_order` is over, for a finished saga is never reopened. It is the pivot from its first
-    step on: there is no way back to an order that stands, only forward, and what does not work is left to a person. It
-    starts with what it is for in its context, an `orders.reversals.Wish`: how the order ends (`kind`, `code`), who
-    wants it (`actor`), and why (`message`).
+    For what comes after `place_order` is over, for a finished saga is never reopened. Whoever starts it has stopped the
+    saga that ships the order, in the same transaction: that one voids its label, cancels the shipment, and says so. The
+    money does not wait for long for a carrier that is down. With the refund there is no way back to an order that
+    stands, only forward, and what does not work is left to a person. It starts with what it is for in its context, an
+    `orders.reversals.Wish`: how the order ends (`kind`, `code`), who wants it (`actor`), and why (`message`).
     """
 
-    name, version = "reverse_order", 1
+    name, version = "reverse_order", 2
     workspace = Desk
     steps = (
+        Wait(
+            "shipment_stopped",
+            unless=stopping.has_no_shipment,
+            until=stopping.patience_ends,
+            otherwise=GoOn("The shipment is still being stopped; the money does not wait for that."),
+            queue="fulfillment",
+        ),
         Call(
             "refund_payment",
             do=money.give_back,

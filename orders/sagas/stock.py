@@ -57,6 +57,7 @@ def _reserved(opened: OpenOrder, result: HoldResult, until: datetime, told: str)
     if not result.held:
         return _short(opened, result)
     units = _units(opened.stock_lines)
+    opened.held_until = result.until
     opened.change("reserve", f"{units} held {told}.", until=until)
     opened.tell("INVENTORY_RESERVED", items=_items(opened.stock_lines), expires_at=until)
     opened.tell("ORDER_RESERVED", reserved_until=until)

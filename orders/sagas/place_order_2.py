@@ -1,16 +1,19 @@
-"""Buy Now as it was before a bank could answer later: kept until the last order placed by it is over."""
+"""Buy Now as it was when an order could be paid once only, and nobody looked at one: kept until its last is over."""
 
-from marketplace.sagas.definition import Call, Cancel, Fail, Saga, Step, Wait
+from marketplace.sagas.definition import Call, Cancel, Fail, GoOn, Saga, Step, Wait
 from orders import late_payments
 from orders.desk import Desk
-from orders.sagas import closing, money, risk, stock
+from orders.sagas import bank, closing, money, risk, stock
 from orders.sagas.patience import GATEWAY, GIVING_BACK
 
 
-class PlaceOrder1(Saga):
-    """Version 1 of `PlaceOrder`. An order whose bank decides later has no time for that here: it fails unpaid."""
+class PlaceOrder2(Saga):
+    """Version 2 of `PlaceOrder`. A payment that is declined ends the order, whatever PAYMENT_ATTEMPTS says.
 
-    name, version = "place_order", 1
+    And one that a person should look at has no time for that, so it is refused.
+    """
+
+    name, version = "place_order", 2
     workspace = Desk
     steps = (
         Step("validate_inventory", do=stock.validate, queue="inventory"),
@@ -31,7 +34,16 @@ class PlaceOrder1(Saga):
             key_window=money.key_window,
             queue="payments",
         ),
-        Step("check_fraud", do=risk.check),
+        Wait(
+            "payment_outcome",
+            queue="payments",
+            unless=bank.is_paid,
+            receive=bank.take_outcome,
+            until=bank.outcome_due,
+            otherwise=GoOn("No word from the bank in time."),
+        ),
+        Call("look_up_payment", unless=bank.is_paid, do=bank.look_up, retry=GATEWAY, queue="payments"),
+        Step("check_fraud", do=risk.check_at_once),
         Call(
             "capture_payment",
             do=money.capture,

@@ -1,0 +1,46 @@
+"""The warehouse says that parcels are packed: many at once, whoever says it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from fulfillment import services as fulfillment
+from marketplace.sagas import attention
+from marketplace.sagas import selectors as sagas_read
+from marketplace.sagas import services as sagas
+from marketplace.sagas.models import TERMINAL
+from orders.desk import FULFILLMENT
+
+
+@dataclass(frozen=True, slots=True)
+class PackResult:
+    """Which orders' parcels are packed now (or were before), and which are not to be: they have no shipment to pack."""
+
+    packed: frozenset[UUID]
+    refused: frozenset[UUID]
+
+
+@transaction.atomic
+def packed(order_ids: Sequence[UUID], *, who: str, now: datetime) -> PackResult:
+    """Write down that these orders' parcels are packed, and have their sagas go on to the label.
+
+    A constant number of statements. Saying it again changes nothing. An order that is being taken back, or has no
+    shipment yet, is refused. One whose saga was left to a person because nobody had packed it goes on. Locks the sagas,
+    then the shipments, each in the order of their ids, in a transaction of its own or the caller's.
+    """
+    shipping = sagas_read.ids(order_ids, name=FULFILLMENT)
+    receipts = sagas.signal_many("packed", [sagas.Signal(saga_id, "packed") for saga_id in shipping.values()])
+    late = sagas_read.parked_at(list(shipping.values()), "check_packed")
+    going_on = [
+        order_id
+        for (order_id, saga_id), receipt in zip(shipping.items(), receipts, strict=True)
+        if receipt.status not in TERMINAL and (receipt.accepted or saga_id in late)
+    ]
+    done = fulfillment.pack(going_on, who=who, now=now)
+    for order_id in sorted(done):
+        if shipping[order_id] in late:
+            attention.retry(shipping[order_id], actor=who, reason="It is packed now.", now=now)
+    return PackResult(frozenset(done), frozenset(order_ids) - done)
