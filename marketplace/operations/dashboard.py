@@ -6,7 +6,10 @@ from django.http import HttpRequest
 
 from marketplace.kernel.clock import database_now
 from marketplace.operations import chart, selectors
+from marketplace.operations.health import MAIL_LATE_SECONDS
 from marketplace.outbox import selectors as outbox
+from orders.fraud import reviews
+from orders.messages import selectors as messages
 
 MOST_CASES: Final = 10
 # The design's alarm levels.
@@ -35,9 +38,13 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "steps": selectors.step_measures(window=selectors.DAY),
         "step_failure_limit": STEP_FAILURE_LIMIT,
         "cases": selectors.needs_attention(limit=MOST_CASES, now=now),
+        "reviews": reviews.pending(limit=MOST_CASES),
+        "reviews_waiting": reviews.waiting().count,
         "standing": selectors.standing_still(),
         "shelves": selectors.shelves(),
         "backlog": outbox.backlog(),
+        "post": messages.post(now=now),
+        "mail_late_seconds": MAIL_LATE_SECONDS,
         "late_seconds": LATE_SECONDS,
         "most_sagas": selectors.MOST_SAGAS,
     }

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from rest_framework.authtoken.models import Token
 
 from marketplace.accounts.models import User
 
 PASSWORD: Final = "marketplace"  # noqa: S105 - it is meant to be known
-LOGINS: Final = (("user-1", "buyer"), ("user-2", "buyer"), ("staff", "staff"))
+LOGINS: Final = (("user-1", "buyer"), ("user-2", "buyer"), ("staff", "staff"), ("warehouse", "warehouse"))
+WAREHOUSE: Final = "Warehouse"  # the group of those who pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,25 @@ def make_logins() -> list[Login]:
                     username=name,
                     email=f"{name}@example.com",
                     password=password,
-                    is_staff=role == "staff",
+                    is_staff=role in ("staff", "warehouse"),
                     is_superuser=role == "staff",
                 )
                 for name, role in missing
             ],
             ignore_conflicts=True,  # somebody else may be seeding at this moment
         )
+        for user in User.objects.filter(username__in=[name for name, role in missing if role == "warehouse"]):
+            user.groups.add(_warehouse())
     return [Login(name, role, is_new=name not in there) for name, role in LOGINS]
+
+
+def _warehouse() -> Group:
+    """The group of those who pack: they see parcels, pack them and correct addresses, and nothing else."""
+    group, is_new = Group.objects.get_or_create(name=WAREHOUSE)
+    if is_new:
+        may = ("pack_shipment", "view_shipment", "change_shipment")
+        group.permissions.set(Permission.objects.filter(content_type__app_label="fulfillment", codename__in=may))
+    return group
 
 
 @transaction.atomic

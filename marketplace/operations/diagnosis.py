@@ -109,6 +109,13 @@ def _waiting(saga: SagaInstance, now: datetime) -> Diagnosis:
     until = saga.wait_until or now
     if until <= now:
         return _due(saga, "the time to wait is over", now)
+    if saga.current_step == "fraud_review":
+        return Diagnosis(
+            "warning",
+            f"Waits for one of us to look at it, until {until:%Y-%m-%d %H:%M} UTC.",
+            "The fraud check found something: see the review. The money is held, and not taken.",
+            f"If nobody decides in {span(until - now)}, it is rejected by itself.",
+        )
     return Diagnosis(
         "info",
         f"Waiting for {step(saga.current_step)}, until {until:%H:%M:%S} UTC.",

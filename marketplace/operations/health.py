@@ -19,12 +19,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from marketplace.kernel import redis
+from marketplace.kernel.clock import database_now
 from marketplace.operations import selectors
 from marketplace.outbox import selectors as outbox
+from orders.messages import selectors as messages
 
 CONNECT_SECONDS: Final = 2
 ANSWER_MILLISECONDS: Final = 1000
 LATE_SECONDS: Final = 60.0  # due for so long and not taken, or told and not published: somebody is missing
+MAIL_LATE_SECONDS: Final = 900.0  # a server may well say "not now" for some minutes
 
 OK: Final = "ok"
 DEGRADED: Final = "degraded"
@@ -60,6 +63,7 @@ def look() -> dict[str, Check]:
         if checks["migrations"]["status"] == OK:
             checks["sagas"] = _asked(_sagas)
             checks["outbox"] = _asked(_outbox)
+            checks["mails"] = _asked(_mails)
     checks["redis"] = _redis()
     return checks
 
@@ -108,6 +112,14 @@ def _outbox() -> Check:
     check = {"status": OK, "unpublished": backlog.count, "oldestSeconds": round(backlog.oldest_seconds, 1)}
     if backlog.oldest_seconds > LATE_SECONDS:
         return {**check, "status": DEGRADED, "why": "events wait: is the relay running, and its bus?"}
+    return check
+
+
+def _mails() -> Check:
+    post = messages.post(now=database_now())
+    check = {"status": OK, "waiting": post.waiting, "oldestSeconds": round(post.oldest_seconds, 1)}
+    if post.oldest_seconds > MAIL_LATE_SECONDS:
+        return {**check, "status": DEGRADED, "why": "mails wait: is the mail server there, and a worker for messages?"}
     return check
 
 

@@ -18,16 +18,20 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from marketplace.kernel.clock import database_now
 from marketplace.operations import selectors
-from marketplace.operations.selectors import HOUR
+from marketplace.operations.selectors import DAY, HOUR
 from marketplace.outbox import selectors as outbox
 from marketplace.sagas import circuits, pausing, standby
 from marketplace.sagas.models import Circuit
+from orders.fraud import reviews
+from orders.messages import selectors as messages
 
 KEPT_SECONDS: Final = 5.0
 
 _OPENNESS: Final[Mapping[str, float]] = {"CLOSED": 0.0, "HALF_OPEN": 0.5, "OPEN": 1.0}
 _RECENT: Final = f"began within the last hour, at most the newest {selectors.MOST_SAGAS}"
+_MEASURED: Final = f"{_RECENT}, those that ship orders aside"
 
 
 class Shop(Collector):
@@ -40,7 +44,9 @@ class Shop(Collector):
         yield from _standing_still()
         yield from _steps()
         yield from _orders_and_stock()
+        yield from _reviews()
         yield from _outbox()
+        yield from _mails()
 
 
 def _live_sagas() -> Iterator[Metric]:
@@ -66,15 +72,17 @@ def _standing_still() -> Iterator[Metric]:
 
 def _recent_sagas() -> Iterator[Metric]:
     recent = selectors.recent_sagas(window=HOUR)
-    yield _by("recent_sagas", f"Sagas that {_RECENT}.", "status", recent.by_status)
-    ended = f"of the ended ones among sagas that {_RECENT}"
+    yield _by("recent_sagas", f"Sagas that {_MEASURED}.", "status", recent.by_status)
+    ended = f"of the ended ones among sagas that {_MEASURED}"
     yield _one("saga_completion_ratio", f"Share that reached its goal, {ended}.", recent.completion_rate)
     yield _one("saga_compensation_ratio", f"Share that was undone, {ended}.", recent.compensation_rate)
-    yield _one("saga_duration_mean_seconds", f"From start to end, of sagas that {_RECENT}.", recent.mean_seconds)
+    yield _one("saga_duration_mean_seconds", f"From start to end, of sagas that {_MEASURED}.", recent.mean_seconds)
     yield _one(
-        "saga_duration_median_seconds", f"Half took at most so long, of sagas that {_RECENT}.", recent.median_seconds
+        "saga_duration_median_seconds", f"Half took at most so long, of sagas that {_MEASURED}.", recent.median_seconds
     )
-    yield _one("saga_duration_p95_seconds", f"95 % took at most so long, of sagas that {_RECENT}.", recent.p95_seconds)
+    yield _one(
+        "saga_duration_p95_seconds", f"95 % took at most so long, of sagas that {_MEASURED}.", recent.p95_seconds
+    )
 
 
 def _steps() -> Iterator[Metric]:
@@ -104,10 +112,29 @@ def _orders_and_stock() -> Iterator[Metric]:
     yield _one("stock_skus_sold_out", "SKUs for sale with no unit available.", shelves.sold_out)
 
 
+def _reviews() -> Iterator[Metric]:
+    now = database_now()
+    waiting = reviews.waiting()
+    left = (waiting.first_deadline_at - now).total_seconds() if waiting.first_deadline_at else None
+    yield _one("reviews_waiting", "Orders that wait for a person to look at them.", waiting.count)
+    yield _one("reviews_time_left_seconds", "Until the first of them is rejected because nobody decided.", left)
+    opened = reviews.counts(since=now - DAY)
+    yield _by(
+        "recent_reviews", "Reviews that were opened within the last day, by what became of them.", "status", opened
+    )
+
+
 def _outbox() -> Iterator[Metric]:
     backlog = outbox.backlog()
     yield _one("outbox_unpublished", "Events told and not published yet.", backlog.count)
     yield _one("outbox_oldest_seconds", "For how long the oldest of them has waited.", backlog.oldest_seconds)
+
+
+def _mails() -> Iterator[Metric]:
+    post = messages.post(now=database_now())
+    yield _one("mails_waiting", "Mails to buyers that are not sent yet.", post.waiting)
+    yield _one("mails_oldest_seconds", "For how long the oldest of them has waited.", post.oldest_seconds)
+    yield _one("mails_failed", "Mails that were refused or given up within a day.", post.failed)
 
 
 def _family(name: str, words: str, *labels: str) -> GaugeMetricFamily:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+from fulfillment.selectors import ShipmentView, carrier_name, shipments_of
 from inventory import selectors as inventory
 from inventory.selectors import HoldView
 from marketplace.operations import diagnosis
@@ -17,7 +18,11 @@ from marketplace.sagas import selectors as sagas
 from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import SagaInstance, SagaSignal
 from marketplace.sagas.selectors import Entry
-from orders.models import Order, OrderLine, TimelineEntry
+from orders import selectors as orders
+from orders.desk import FULFILLMENT
+from orders.messages.models import Message
+from orders.messages.selectors import messages_of
+from orders.models import ENDED, CreditNote, Invoice, Order, OrderLine, TimelineEntry
 from payments.models import Attempt, Observation, Payment, Refund
 from payments.states import is_open
 
@@ -61,6 +66,15 @@ class PaymentPage:
 
 
 @dataclass(frozen=True, slots=True)
+class ParcelPage:
+    """An order's parcel, and the saga that ships it; None once that is archived."""
+
+    view: ShipmentView
+    carrier: str
+    saga: SagaInstance | None
+
+
+@dataclass(frozen=True, slots=True)
 class OrderPage:
     """An order, its lines, everything that happened to it, and what follows from that."""
 
@@ -69,10 +83,15 @@ class OrderPage:
     timeline: Sequence[TimelineEntry]
     saga: SagaPage | None
     payments: Sequence[PaymentPage]
+    invoice: Invoice | None
+    credit_notes: Sequence[CreditNote]
     holds: Sequence[HoldView]
+    parcel: ParcelPage | None
     events: Sequence[EventView]
+    mails: Sequence[Message]
     diagnosis: Diagnosis
     tiles: Mapping[str, Diagnosis]
+    retried_by: UUID | None  # the order that took the place of this one
 
 
 def saga_page(saga_id: UUID, *, now: datetime) -> SagaPage | None:
@@ -105,6 +124,15 @@ def payment_pages(reference_id: UUID) -> list[PaymentPage]:
     ]
 
 
+def parcel_page(order_id: UUID) -> ParcelPage | None:
+    """Gather what there is of an order's parcel; None where there is none. Two queries."""
+    view = shipments_of([order_id]).get(order_id)
+    if view is None:
+        return None
+    saga = SagaInstance.objects.filter(name=FULFILLMENT, subject_id=order_id).first()
+    return ParcelPage(view, carrier_name(view.carrier), saga)
+
+
 def order_page(row: Order, *, now: datetime) -> OrderPage:
     """Gather everything about an order that is loaded already; its saga is the one that came last."""
     saga = saga_page(row.reversal_id or row.revival_id or row.saga_id, now=now)
@@ -112,6 +140,7 @@ def order_page(row: Order, *, now: datetime) -> OrderPage:
     holds = inventory.holds_of(row.id)
     events = outbox.events_of(subject_id=row.id)
     waiting = sum(not event.published for event in events)
+    invoice = Invoice.objects.filter(pk=row.id).first()
     unanswered = bool(payments) and payments[-1].unanswered
     return OrderPage(
         row=row,
@@ -119,14 +148,19 @@ def order_page(row: Order, *, now: datetime) -> OrderPage:
         timeline=list(row.timeline.order_by("id")),
         saga=saga,
         payments=payments,
+        invoice=invoice,
+        credit_notes=list(invoice.credit_notes.order_by("id")) if invoice else (),
         holds=holds,
+        parcel=parcel_page(row.id),
         events=events,
+        mails=messages_of(row.id),
         diagnosis=saga.diagnosis if saga else diagnosis.of_saga(None, last_message="", now=now),
         tiles={
             "Money": diagnosis.of_money([payment.row for payment in payments], unanswered=unanswered),
             "Units": diagnosis.of_units(holds, now=now),
             "Events": diagnosis.of_events(told=len(events), waiting=waiting),
         },
+        retried_by=orders.retry_of(row.id) if row.status in ENDED else None,
     )
 
 

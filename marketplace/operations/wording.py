@@ -19,6 +19,16 @@ COLOUR_OF_ORDER: Final[Mapping[str, str]] = {
     "FAILED": "danger",
     "CANCELLED": "default",
 }
+COLOUR_OF_SHIPMENT: Final[Mapping[str, str]] = {
+    "CREATED": "info",
+    "PACKED": "info",
+    "LABELLED": "info",
+    "IN_TRANSIT": "success",
+    "OUT_FOR_DELIVERY": "success",
+    "EXCEPTION": "warning",
+    "DELIVERED": "success",
+    "CANCELLED": "default",
+}
 COLOUR_OF_SAGA: Final[Mapping[str, str]] = {
     "STARTED": "info",
     "IN_PROGRESS": "info",
@@ -40,6 +50,7 @@ COLOUR_OF_RESULT: Final[Mapping[str, str]] = {
     "PARKED": "danger",
     "EXPIRED": "default",
     "STOPPED": "default",
+    "RETURNED": "warning",
     "RETRIED": "info",  # a person's decision, like the next two
     "RESOLVED": "success",
     "IGNORED": "default",
@@ -57,6 +68,11 @@ COLOUR_OF_PAYMENT: Final[Mapping[str, str]] = {
     "VOIDED": "default",
     "FAILED": "danger",
     "DONE": "success",  # a refund
+}
+REFUNDED_BY: Final[Mapping[str, str]] = {
+    "STAFF": "staff",
+    "SAGA": "the order’s saga",
+    "GATEWAY": "the provider’s dashboard",
 }
 COLOUR_OF_NEWS: Final[Mapping[str, str]] = {
     "NEW": "info",
@@ -76,6 +92,29 @@ COLOUR_OF_CASE: Final[Mapping[str, str]] = {
     "SETTLED": "success",
     "BY_HAND": "success",
     "GONE": "info",
+}
+COLOUR_OF_REVIEW: Final[Mapping[str, str]] = {
+    "PENDING": "warning",
+    "APPROVED": "success",
+    "REJECTED": "danger",
+    "CLOSED": "default",
+}
+COLOUR_OF_RETURN: Final[Mapping[str, str]] = {
+    "REQUESTED": "warning",
+    "APPROVED": "info",
+    "RECEIVED": "info",
+    "REFUNDED": "success",
+    "REJECTED": "danger",
+    "WITHDRAWN": "default",
+    "EXPIRED": "default",
+}
+COLOUR_OF_MESSAGE: Final[Mapping[str, str]] = {
+    "WAITING": "info",
+    "SENT": "success",
+    "SKIPPED": "default",
+    "FAILED": "danger",
+    "NO_RECIPIENT": "default",
+    "NO RECIPIENT": "default",  # as lists show it
 }
 COLOUR_OF_HOLD: Final[Mapping[str, str]] = {
     "HELD": "info",

@@ -13,12 +13,13 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from inventory import services as inventory
-from inventory.errors import InvalidQuantity, NotEnoughAvailable
+from inventory.errors import InvalidQuantity, NotEnoughAvailable, StockMoved
 from inventory.models import Category, Product
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.money import InvalidAmount, Money, format_minor
 from marketplace.operations import wording
 from marketplace.operations.admin.base import amount, framed
+from marketplace.operations.admin.sheets import SheetPages
 
 
 @admin.register(Category)
@@ -43,7 +44,17 @@ class ProductForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Product
-        fields = ("sku", "name", "description", "category", "currency", "image", "weight_grams", "is_active")
+        fields = (
+            "sku",
+            "name",
+            "description",
+            "category",
+            "currency",
+            "image",
+            "weight_grams",
+            "low_stock_at",
+            "is_active",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -88,6 +99,19 @@ class ReceiveForm(MoveForm):
     )
 
 
+class CountForm(MoveForm):
+    """All units that are in the house, and what the books said when the count began."""
+
+    units = forms.IntegerField(
+        min_value=0,
+        max_value=inventory.MOST_AT_ONCE,
+        label="Units counted",
+        help_text="All that are in the house: also those that are held for orders.",
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+    believed = forms.IntegerField(widget=forms.HiddenInput)
+
+
 class AdjustForm(MoveForm):
     """A correction, up or down."""
 
@@ -101,7 +125,7 @@ class AdjustForm(MoveForm):
 
 
 @admin.register(Product)
-class ProductAdmin(ModelAdmin):
+class ProductAdmin(SheetPages, ModelAdmin):
     """Products are taken off the shop, not deleted: orders and the ledger name them by their SKU."""
 
     form = ProductForm
@@ -114,11 +138,12 @@ class ProductAdmin(ModelAdmin):
     ordering = ("category__position", "name")
     readonly_fields = ("created_at",)
     actions = None
-    actions_detail = ("receive", "adjust", "levels")
+    actions_list = ("export_sheet", "import_sheet")
+    actions_detail = ("receive", "count", "adjust", "levels")
     fieldsets = (
         (None, {"fields": ("sku", "name", "description", "category", "is_active")}),
         ("Price", {"fields": ("price", "currency")}),
-        ("More", {"fields": ("image", "weight_grams", "created_at")}),
+        ("More", {"fields": ("image", "weight_grams", "low_stock_at", "created_at")}),
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
@@ -153,9 +178,14 @@ class ProductAdmin(ModelAdmin):
         """Take in a delivery."""
         return self._move(request, object_id, "Receive units", ReceiveForm)
 
+    @action(description="Count", permissions=["move"], url_path="count", icon="fact_check")
+    def count(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Say how many there are."""
+        return self._move(request, object_id, "Count", CountForm)
+
     @action(description="Adjust stock", permissions=["move"], url_path="adjust", icon="exposure")
     def adjust(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Correct the stock after a count."""
+        """Correct the stock by what was found or lost."""
         return self._move(request, object_id, "Adjust stock", AdjustForm)
 
     @action(description="Stock and ledger", permissions=["view"], url_path="levels", icon="inventory_2")
@@ -175,10 +205,12 @@ class ProductAdmin(ModelAdmin):
 
     def _move(self, request: HttpRequest, object_id: str, title: str, form_class: type[MoveForm]) -> HttpResponseBase:
         product = self._product(request, object_id)
-        form = form_class(request.POST if request.method == "POST" else None)
+        on_hand = product.stock.on_hand if hasattr(product, "stock") else 0
+        form = form_class(request.POST if request.method == "POST" else None, initial={"believed": on_hand})
         if form.is_valid() and self._moved(request, product, form):
             return HttpResponseRedirect(reverse("admin:inventory_stock_change", args=[product.sku]))
-        context = {"title": title, "product": product, "form": form, "available": self.available(product)}
+        context = {"title": title, "product": product, "form": form}
+        context |= {"on_hand": on_hand, "available": self.available(product), "held": self.held(product)}
         return framed(self, request, product, "operations/move.html", context)
 
     def _moved(self, request: HttpRequest, product: Product, form: MoveForm) -> bool:
@@ -189,10 +221,13 @@ class ProductAdmin(ModelAdmin):
             if isinstance(form, ReceiveForm):
                 inventory.receive(sku=product.sku, quantity=units, **who)
                 said = f"{wording.units(units)} of {product.sku} came in."
+            elif isinstance(form, CountForm):
+                delta = inventory.count(sku=product.sku, counted=units, believed=form.cleaned_data["believed"], **who)
+                said = f"The stock of {product.sku} was corrected by {delta:+d}." if delta else "The books were right."
             else:
                 inventory.adjust(sku=product.sku, delta=units, **who)
                 said = f"The stock of {product.sku} was corrected by {units:+d}."
-        except InvalidQuantity as error:
+        except (InvalidQuantity, StockMoved) as error:
             form.add_error("units", error.message)
         except NotEnoughAvailable as error:
             form.add_error("units", f"{error.message} There are {error.data['available']}.")

@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.operations.admin.base import StoryAdmin, as_uuid, framed
+from marketplace.operations.subjects import orders_about
 from marketplace.sagas import attention, foresight
 from marketplace.sagas.foresight import Foreseen
 from marketplace.sagas.models import SagaInstance, Status
@@ -94,7 +95,7 @@ class Case:
     """One of several sagas to be decided about; afterwards with what became of it."""
 
     row: SagaInstance
-    order_number: str
+    order: Order | None
     undos: tuple[Foreseen, ...] = ()
     refused: str = ""
     outcome: str = ""
@@ -230,16 +231,16 @@ class DecidingAdmin(StoryAdmin):
     def _decided(
         self, request: HttpRequest, choice: Choice, rows: Sequence[SagaInstance], form: ReasonForm
     ) -> list[Case]:
-        numbers = _numbers(rows)
+        orders = orders_about(row.subject_id for row in rows)
         found = []
         for row in rows:
-            number = numbers.get(row.subject_id, "")
+            order = orders.get(row.subject_id)
             try:
                 done = self._take(request, choice, row.pk, form)
             except MarketplaceError as error:
-                found.append(Case(row, number, refused=error.message))
+                found.append(Case(row, order, refused=error.message))
             else:
-                found.append(Case(row, number, outcome=f"{done.status}{' at ' * bool(done.step)}{done.step}"))
+                found.append(Case(row, order, outcome=f"{done.status}{' at ' * bool(done.step)}{done.step}"))
         return found
 
 
@@ -252,24 +253,19 @@ def _choice(request: HttpRequest, name: str) -> Choice:
 
 
 def _cases(rows: Sequence[SagaInstance], choice: Choice) -> list[Case]:
-    numbers = _numbers(rows)
-    return [_case(row, numbers.get(row.subject_id, ""), choice, at) for at, row in enumerate(rows)]
+    orders = orders_about(row.subject_id for row in rows)
+    return [_case(row, orders.get(row.subject_id), choice, at) for at, row in enumerate(rows)]
 
 
-def _case(row: SagaInstance, number: str, choice: Choice, at: int) -> Case:
+def _case(row: SagaInstance, order: Order | None, choice: Choice, at: int) -> Case:
     if row.status != Status.NEEDS_ATTENTION:
-        return Case(row, number, refused=f"It is {row.status}: nobody has to decide about it.")
+        return Case(row, order, refused=f"It is {row.status}: nobody has to decide about it.")
     if choice.name != "compensate" or at >= MOST_FORETOLD:
-        return Case(row, number)
+        return Case(row, order)
     refused = _refusal(row.pk)
     if refused:
-        return Case(row, number, refused=refused)
+        return Case(row, order, refused=refused)
     try:
-        return Case(row, number, foresight.foresee(row.pk, now=database_now()))
+        return Case(row, order, foresight.foresee(row.pk, now=database_now()))
     except MarketplaceError as error:
-        return Case(row, number, refused=error.message)
-
-
-def _numbers(rows: Sequence[SagaInstance]) -> dict[UUID, str]:
-    found = Order.objects.filter(pk__in=[row.subject_id for row in rows])
-    return dict(found.values_list("pk", "number"))
+        return Case(row, order, refused=error.message)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
@@ -14,6 +14,7 @@ from marketplace.outbox.catalog import TYPES_OF_TOPIC
 from marketplace.outbox.models import Unpublished
 from marketplace.sagas.definition import known
 from marketplace.sagas.models import SagaInstance
+from orders.returns.models import OPEN, ReturnStatus
 from orders.wording import SENTENCES
 
 MOST_QUIET = 10 * 365 * 86400  # seconds
@@ -125,6 +126,24 @@ class OrderOfStuckSaga(StuckSaga):
         return queryset.filter(saga_id__in=SagaInstance.objects.filter(self._wanted()).values("pk"))
 
 
+class RunsLow(SimpleListFilter):
+    """What is to be ordered anew: of what is for sale, that of which few are available."""
+
+    title = "runs low"
+    parameter_name = "low"
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
+        """All that is low, or only what is gone."""
+        return [("yes", "Low, or sold out"), ("gone", "Sold out")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Keep what is for sale and low."""
+        if not self.value():
+            return queryset
+        most = Value(0) if self.value() == "gone" else F("product__low_stock_at")
+        return queryset.filter(product__is_active=True, available__lte=most)
+
+
 class Published(SimpleListFilter):
     """Whether an event has reached the bus."""
 
@@ -138,3 +157,45 @@ class Published(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         """Keep what waits."""
         return queryset.filter(position__in=Unpublished.objects.values("position")) if self.value() else queryset
+
+
+class ReviewState(SimpleListFilter):
+    """How far the reviews are; those that still wait, unless others are asked for."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
+        """What became of them."""
+        return [("APPROVED", "approved"), ("REJECTED", "rejected"), ("CLOSED", "closed otherwise"), ("all", "all")]
+
+    def choices(self, changelist: Any) -> Any:
+        """The same, but that to choose nothing is to ask for those that wait."""
+        first, *others = super().choices(changelist)
+        return [{**first, "display": "waiting"}, *others]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Keep those in that state."""
+        return queryset if self.value() == "all" else queryset.filter(status=self.value() or "PENDING")
+
+
+class ReturnState(SimpleListFilter):
+    """How far the returns are; those that are open, unless others are asked for."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> Choices:
+        """What became of them."""
+        return [(status.value, str(status.label)) for status in ReturnStatus] + [("all", "all")]
+
+    def choices(self, changelist: Any) -> Any:
+        """The same, but that to choose nothing is to ask for those that are open."""
+        first, *others = super().choices(changelist)
+        return [{**first, "display": "open"}, *others]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Keep those in that state."""
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(status__in=[self.value()] if self.value() else OPEN)

@@ -1,11 +1,13 @@
 """Orders: the list, and everything that happened to one of them."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.decorators import display
@@ -14,9 +16,12 @@ from marketplace.operations import wording
 from marketplace.operations.admin.base import StoryAdmin, age, amount, as_uuid
 from marketplace.operations.admin.decisions import offered
 from marketplace.operations.admin.filters import FailureCode, OrderOfStuckSaga
+from marketplace.operations.admin.refunds import is_offered, parked_refunds, refund_view
 from marketplace.operations.story import order_page
 from marketplace.sagas.models import ArchivedSaga, SagaInstance
-from orders.models import Order
+from orders.fraud import reviews
+from orders.models import Order, Status
+from orders.returns.selectors import returns_of
 from payments.models import Payment
 
 
@@ -59,7 +64,24 @@ class OrderAdmin(StoryAdmin):
         """All there is to know of an order."""
         assert isinstance(obj, Order)  # noqa: S101 - for the type checker
         page = order_page(obj, now=timezone.now())
-        return {"page": page, "decisions": offered(request, page.saga.row) if page.saga else []}
+        return {
+            "page": page,
+            "decisions": offered(request, page.saga.row) if page.saga else [],
+            "parked_refunds": parked_refunds(page.payments),
+            "refund_url": reverse("admin:orders_order_refund", args=[obj.pk]) if is_offered(request, obj) else "",
+            "reviews": reviews.of_orders([obj.id]),
+            "returns": returns_of(obj.pk) if obj.status == Status.DELIVERED else [],
+        }
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page on which money is given back."""
+        found: list[URLPattern] = super().get_urls()
+        view = self.admin_site.admin_view(self.refund)
+        return [path("<uuid:order_id>/refund/", view, name="orders_order_refund"), *found]
+
+    def refund(self, request: HttpRequest, order_id: UUID) -> HttpResponseBase:
+        """Ask how much of an order's money shall go back, and why; then see to it."""
+        return refund_view(self, request, order_id)
 
     @display(description="status", ordering="status", label=dict(wording.COLOUR_OF_ORDER))
     def status_label(self, order: Order) -> str:

@@ -1,6 +1,8 @@
 """Sagas: the list, every attempt at every step of one of them, and what a person may decide about them."""
 
+from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
@@ -12,14 +14,16 @@ from django.utils.text import Truncator
 from unfold.decorators import display
 
 from marketplace.operations import selectors, wording
-from marketplace.operations.admin.base import age, as_uuid, order_link, order_number
+from marketplace.operations.admin.base import age, as_uuid, order_link
 from marketplace.operations.admin.decisions import offered
 from marketplace.operations.admin.filters import CurrentStep, Quiet, StandingBy, StuckSaga
 from marketplace.operations.admin.holding import HoldingAdmin
 from marketplace.operations.story import saga_page
+from marketplace.operations.subjects import number_behind, order_behind, orders_about
 from marketplace.sagas import archive, standby
 from marketplace.sagas.models import SagaInstance
 from orders.models import Order
+from payments.models import Refund
 
 
 @admin.register(SagaInstance)
@@ -36,7 +40,8 @@ class SagaAdmin(HoldingAdmin):
     def get_queryset(self, request: HttpRequest) -> "QuerySet[SagaInstance]":
         """Add the order's number, for the page that is shown."""
         rows: QuerySet[SagaInstance] = super().get_queryset(request)
-        return rows.annotate(order_number=order_number("subject_id"))
+        about = rows.annotate(order_id=order_behind("subject_id"))
+        return about.annotate(order_number=number_behind("order_id"))
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[SagaInstance]", search_term: str
@@ -47,11 +52,13 @@ class SagaAdmin(HoldingAdmin):
             return queryset, False
         identity = as_uuid(term)
         if identity is not None:
-            return queryset.filter(Q(pk=identity) | Q(subject_id=identity)), False
+            return queryset.filter(
+                Q(pk=identity) | Q(subject_id=identity) | Q(subject_id__in=_refunds_of([identity]))
+            ), False
         number = f"M-{term}" if term.isdecimal() else term.upper()
         orders = list(Order.objects.filter(number=number).values_list("pk", flat=True))
         if orders:
-            return queryset.filter(subject_id__in=orders), False
+            return queryset.filter(subject_id__in=[*orders, *_refunds_of(orders)]), False
         # By the partial index of unfinished sagas: of those that are over nobody asks why they were parked.
         return queryset.filter(selectors.UNFINISHED, attention__icontains=term), False
 
@@ -64,12 +71,11 @@ class SagaAdmin(HoldingAdmin):
     def story(self, request: HttpRequest, obj: Model) -> dict[str, Any]:
         """All there is to know of a saga."""
         assert isinstance(obj, SagaInstance)  # noqa: S101 - for the type checker
-        number = getattr(obj, "order_number", None)
-        if archive.is_archived(obj):
-            number = Order.objects.filter(pk=obj.subject_id).values_list("number", flat=True).first()
+        order = orders_about([obj.subject_id]).get(obj.subject_id)
         return {
             "saga": saga_page(obj.pk, now=timezone.now()),
-            "order_number": number,
+            "order_id": order.pk if order else None,
+            "order_number": order.number if order else None,
             "decisions": offered(request, obj),
         }
 
@@ -81,7 +87,7 @@ class SagaAdmin(HoldingAdmin):
     @display(description="order")
     def order(self, saga: Any) -> SafeString | str:
         """The order it is about."""
-        return order_link(saga.subject_id, saga.order_number)
+        return order_link(saga.order_id, saga.order_number)
 
     @display(description="status", ordering="status", label=dict(wording.COLOUR_OF_SAGA))
     def status_label(self, saga: SagaInstance) -> str:
@@ -105,3 +111,8 @@ class SagaAdmin(HoldingAdmin):
         """Why it was parked, or what it stands by for, the beginning of it."""
         said = saga.attention or (standby.in_words(saga.standby) if saga.standby else "")
         return Truncator(said).chars(80) or wording.NOTHING
+
+
+def _refunds_of(order_ids: Iterable[UUID]) -> list[UUID]:
+    """The refunds of these orders: they have sagas of their own."""
+    return list(Refund.objects.filter(payment__reference_id__in=list(order_ids)).values_list("pk", flat=True))

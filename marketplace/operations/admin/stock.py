@@ -18,6 +18,7 @@ from marketplace.operations.admin.base import (
     order_link,
     order_number,
 )
+from marketplace.operations.admin.filters import RunsLow
 from orders.models import Order
 
 MOST_HOLDS: Final = 100
@@ -29,8 +30,9 @@ class StockAdmin(StoryAdmin):
     """Read-only: levels, ledger and holds move together or not at all. Deliveries and counts start at the product."""
 
     story_template = "operations/stock.html"
-    list_display = ("sku", "product", "available", "reserved", "on_hand")
+    list_display = ("sku", "product", "available", "reserved", "on_hand", "low_at")
     list_display_links = ("sku",)
+    list_filter = (RunsLow,)
     search_fields = ("product__sku", "product__name")
     ordering = ("product_id",)
 
@@ -38,6 +40,11 @@ class StockAdmin(StoryAdmin):
         """With the product of each."""
         rows: QuerySet[Stock] = super().get_queryset(request)
         return rows.select_related("product")
+
+    @display(description="low at", ordering="product__low_stock_at")
+    def low_at(self, stock: Stock) -> int:
+        """With so many available or fewer it runs low."""
+        return stock.product.low_stock_at
 
     @display(description="SKU", ordering="product_id")
     def sku(self, stock: Stock) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from marketplace.kernel.clock import database_now
-from marketplace.operations.auditor import gateway, money, stock, stories
+from marketplace.operations.auditor import gateway, money, papers, parcels, returns, stock, stories
 from marketplace.operations.auditor.report import Finding, Proof, Report, Verdict
 from marketplace.operations.auditor.snapshot import rows, snapshot
 from payments.gateways.base import GatewayUnavailable
@@ -36,6 +36,11 @@ INVARIANTS: Final[tuple[tuple[str, str, Question], ...]] = (
     ),
     (money.CHARGED_ONCE, "No order is charged more than it costs.", money.charged_once),
     (money.REFUNDS_WITHIN_CAPTURES, "Refunds never exceed captures.", money.refunds_within_captures),
+    (
+        money.REFUNDS_COME_THROUGH,
+        "No refund is stuck for more than a day, and none is said to be done that is not.",
+        money.refunds_come_through,
+    ),
     (money.CASES_SETTLED, "Every difference with the gateway that was found is settled.", money.cases_settled),
     (stories.ENDS_AGREE, "Orders and their sagas end together.", stories.ends_agree),
     (
@@ -43,6 +48,21 @@ INVARIANTS: Final[tuple[tuple[str, str, Question], ...]] = (
         "A confirmed order is taken back by a live saga, and cancelled with its money refunded.",
         stories.reversals_agree,
     ),
+    (
+        papers.NUMBERS_GAPLESS,
+        "The numbers of invoices and of credit notes are gapless in each year.",
+        papers.numbers_gapless,
+    ),
+    (papers.CONFIRMED_IS_INVOICED, "Every order that stands has one invoice.", papers.confirmed_is_invoiced),
+    (
+        papers.CREDITS_ADD_UP,
+        "Credit notes add up, and what was taken back is credited whole.",
+        papers.credits_add_up,
+    ),
+    (parcels.ORDERS_ARE_SHIPPED, "Every confirmed order is being shipped, or taken back.", parcels.orders_are_shipped),
+    (parcels.PARCELS_FOLLOW_ORDERS, "No parcel goes out for an order that has ended.", parcels.parcels_follow_orders),
+    (returns.RETURNS_COME_THROUGH, "Every open return has a living saga.", returns.come_through),
+    (returns.RETURNS_ADD_UP, "No more comes back than was bought, and it is on the shelf.", returns.add_up),
     (stories.EVENTS_GAPLESS, "The events of each saga are numbered without a gap.", stories.events_gapless),
     (stories.ENDS_ARE_TOLD, "Every beginning and end of an order was told once.", stories.ends_are_told),
 )

@@ -21,8 +21,8 @@ _SOLD: Final = """
 SELECT sku, coalesce(l.sold, 0), coalesce(r.sold, 0)
 FROM (SELECT sku, sum(CASE kind WHEN 'COMMIT' THEN -reserved_delta ELSE -available_delta END) AS sold
       FROM inventory_ledger WHERE kind IN ('COMMIT', 'RESTOCK') GROUP BY sku) AS l
-FULL JOIN (SELECT sku, sum(quantity) AS sold FROM inventory_reservation WHERE state = 'COMMITTED' GROUP BY sku) AS r
-    USING (sku)
+FULL JOIN (SELECT sku, sum(quantity - restocked) AS sold FROM inventory_reservation
+           WHERE state = 'COMMITTED' GROUP BY sku) AS r USING (sku)
 WHERE coalesce(l.sold, 0) <> coalesce(r.sold, 0) ORDER BY sku LIMIT %(most)s
 """
 

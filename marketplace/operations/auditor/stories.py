@@ -49,12 +49,18 @@ def _expected(order_status: str | None, saga_status: str | None) -> str:
     return "an order that has come to its end too"
 
 
+# STAFF: what is under way is a refund that a person asked for, which has a saga of its own.
 # A reversal: started with the order that it is about, at work for as long as that stands, and the only way from there
 # to FAILED or CANCELLED. Whether the money and the units are back then is asked by `money_has_a_reason` and
 # `units_follow_orders`.
 _REVERSALS: Final = """
 SELECT coalesce(o.id, s.subject_id), o.number, o.status, o.refund_status, s.status
-FROM (SELECT o.*, 'COMPLETED' IN (p.status, r.status) AS confirmed FROM orders_order AS o
+FROM (SELECT o.id, o.number, o.status, o.reversal_id, 'COMPLETED' IN (p.status, r.status) AS confirmed,
+          CASE WHEN o.refund_status = 'PENDING' AND EXISTS (
+              SELECT FROM payments_refund AS f JOIN payments_payment AS p ON p.id = f.payment_id
+              WHERE p.reference_id = o.id AND f.status = 'PENDING' AND f.source = 'STAFF')
+          THEN 'STAFF' ELSE o.refund_status END AS refund_status
+      FROM orders_order AS o
       LEFT JOIN sagas_every AS p ON p.id = o.saga_id
       LEFT JOIN sagas_every AS r ON r.id = o.revival_id
       WHERE o.reversal_id IS NOT NULL OR o.status = ANY(%(undone)s) OR o.refund_status = ANY(%(owed)s)) AS o
@@ -63,7 +69,8 @@ FULL JOIN (SELECT id, subject_id, status FROM sagas_every WHERE name = %(reverse
 WHERE o.id IS NULL
    OR (s.id IS NULL AND (o.reversal_id IS NOT NULL OR (o.confirmed AND (
         o.status = ANY(%(undone)s) OR o.refund_status = ANY(%(owed)s)))))
-   OR (s.status = ANY(%(terminal)s) AND (o.status <> ALL(%(undone)s) OR o.refund_status <> ALL(%(settled)s)))
+   OR (s.status = ANY(%(terminal)s) AND (
+        o.status <> ALL(%(undone)s) OR o.refund_status <> ALL(%(settled)s || ARRAY['STAFF'])))
    OR (s.status <> ALL(%(terminal)s) AND o.status <> 'CONFIRMED')
 ORDER BY 1 LIMIT %(most)s
 """

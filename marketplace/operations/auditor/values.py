@@ -4,7 +4,9 @@ from typing import Any, Final
 
 from marketplace.operations.auditor.report import MOST_FINDINGS
 from marketplace.sagas.models import TERMINAL
+from orders.desk import FULFILLMENT
 from orders.models import BEFORE_CONFIRMATION, Status
+from orders.returns.models import OPEN
 from orders.sagas.accept_late_payment import AcceptLatePayment
 from orders.sagas.money import OWED, SETTLED
 from orders.sagas.place_order import PlaceOrder
@@ -21,6 +23,8 @@ VALUES: Final[dict[str, Any]] = {
     "place_order": PlaceOrder.name,
     "reverse_order": ReverseOrder.name,
     "accept_late_payment": AcceptLatePayment.name,
+    "fulfill_order": FULFILLMENT,
+    "returns_open": [status.value for status in OPEN],
     "owed": list(OWED),
     "settled": list(SETTLED),
     "most": MOST_FINDINGS,

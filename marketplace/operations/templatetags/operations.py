@@ -22,7 +22,11 @@ COLOURS: Final = {
     "news": wording.COLOUR_OF_NEWS,
     "webhook": wording.COLOUR_OF_WEBHOOK,
     "case": wording.COLOUR_OF_CASE,
+    "review": wording.COLOUR_OF_REVIEW,
+    "return": wording.COLOUR_OF_RETURN,
     "hold": wording.COLOUR_OF_HOLD,
+    "message": wording.COLOUR_OF_MESSAGE,
+    "shipment": wording.COLOUR_OF_SHIPMENT,
 }
 
 
@@ -81,6 +85,12 @@ def times(minor: int, quantity: int) -> int:
 def step_name(name: str) -> str:
     """Show a step's name for people."""
     return wording.step(name)
+
+
+@register.filter
+def refunded_by(source: str) -> str:
+    """Say who wanted a refund."""
+    return wording.REFUNDED_BY[source]
 
 
 @register.filter

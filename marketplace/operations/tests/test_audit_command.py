@@ -23,7 +23,7 @@ def test_clean_in_words(shop):
     assert code == 0
     assert "  ok       Stock adds up: levels = ledger = reservations.\n" in text
     assert "  skipped  Our payments match the gateway's own list.\n" in text
-    assert "Looked at 1 SKUs, 1 orders, 1 sagas, 1 payments, " in text
+    assert "Looked at 1 SKUs, 1 orders, 2 sagas, 1 payments, " in text
     assert text.endswith("Everything is proven.\n")
 
 

@@ -38,7 +38,7 @@ def test_all_is_well(client, transactional_db):
     assert ready(client) == (
         200,
         "ready",
-        {"database": "ok", "migrations": "ok", "sagas": "ok", "outbox": "ok", "redis": "ok"},
+        {"database": "ok", "migrations": "ok", "sagas": "ok", "outbox": "ok", "mails": "ok", "redis": "ok"},
     )
 
 
@@ -119,5 +119,5 @@ def test_only_reading(client, path):
 
 def test_migrations_are_asked_for_once(client, transactional_db, django_assert_max_num_queries):
     client.get("/health/ready")
-    with django_assert_max_num_queries(2):
+    with django_assert_max_num_queries(5):
         client.get("/health/ready")

@@ -33,7 +33,7 @@ def test_what_prometheus_reads(client, shop):
         shop.bought("laptop-1", token=token)
     shop.order("laptop-1")
     samples = scrape(client)
-    assert samples["sagas_unfinished", "IN_PROGRESS"] == 1
+    assert samples["sagas_unfinished", "IN_PROGRESS"] == 3
     assert samples["sagas_unfinished", "STARTED"] == 1
     assert samples["sagas_due",] == 1
     assert samples["sagas_due_oldest_seconds",] >= 0
@@ -71,7 +71,7 @@ def test_every_metric_says_what_it_is(client, transactional_db):
 
 
 def test_a_second_scrape_asks_the_database_for_nothing(client, transactional_db, django_assert_num_queries):
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(15):
         client.get("/metrics")
     with django_assert_num_queries(0):
         client.get("/metrics")

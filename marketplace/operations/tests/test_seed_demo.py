@@ -23,23 +23,25 @@ def everything() -> list[object]:
     return [list(table.objects.order_by("pk").values()) for table in tables]
 
 
-def test_a_stocked_shop_and_three_logins():
+def test_a_stocked_shop_and_four_logins():
     text = run()
     assert Product.objects.count() >= 24
     assert Product.objects.filter(sku="laptop-1", is_active=True).exists()
     assert Stock.objects.filter(available=0).exists()
     users = {user.username: user for user in User.objects.all()}
-    assert set(users) == {"user-1", "user-2", "staff"}
+    assert set(users) == {"user-1", "user-2", "staff", "warehouse"}
     assert all(user.check_password("marketplace") for user in users.values())
     assert {user.email for user in users.values()} == {
         "user-1@example.com",
         "user-2@example.com",
+        "warehouse@example.com",
         "staff@example.com",
     }
-    assert [name for name, user in users.items() if user.is_staff or user.is_superuser] == ["staff"]
-    assert users["staff"].is_staff
-    assert users["staff"].is_superuser
-    assert text.count("password marketplace") == 3
+    assert {name for name, user in users.items() if user.is_staff} == {"staff", "warehouse"}
+    assert {name for name, user in users.items() if user.is_superuser} == {"staff"}
+    assert users["warehouse"].has_perm("fulfillment.pack_shipment")
+    assert not users["warehouse"].has_perm("orders.view_order")
+    assert text.count("password marketplace") == 4
     assert "not open to the world" in text
     assert Token.objects.count() == 0
 
@@ -64,6 +66,7 @@ def test_a_missing_login_is_made_again():
         ("user-1", False),
         ("user-2", True),
         ("staff", False),
+        ("warehouse", False),
     ]
 
 
@@ -72,7 +75,7 @@ def test_tokens_on_request_stay_the_same():
     for token in Token.objects.all():
         assert f"Authorization: Token {token.key}" in first
         assert token.key in second
-    assert Token.objects.count() == 3
+    assert Token.objects.count() == 4
 
 
 def test_it_is_fast():

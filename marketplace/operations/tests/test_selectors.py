@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import F
 
 from marketplace.kernel.clock import database_now
 from marketplace.operations import selectors
 from marketplace.operations.selectors import DAY, HOUR
 from marketplace.sagas.models import SagaInstance
+from orders import services
 from orders.models import Order
 
 
@@ -48,6 +50,18 @@ def test_durations_are_from_start_to_end(mixed):
     assert recent.mean_milliseconds == pytest.approx(4000)
 
 
+def test_a_shipment_that_is_stopped_after_hours_is_no_measure_of_buying(shop):
+    order = shop.bought("laptop-1")
+    SagaInstance.objects.filter(subject_id=order.id).update(started_at=database_now() - timedelta(hours=10))
+    SagaInstance.objects.filter(pk=order.saga_id).update(completed_at=F("started_at") + timedelta(seconds=1))
+    services.cancel(order.id, actor="user-1", now=database_now())
+    shop.work()
+    assert shop.now(order).status == "CANCELLED"
+    recent = selectors.recent_sagas(window=DAY)
+    assert recent.by_status == {"COMPLETED": 2}  # the purchase, and the way back
+    assert recent.mean_seconds < 10
+
+
 def test_only_the_window_counts(mixed):
     move(mixed["tok_visa"], started_at=database_now() - timedelta(hours=2))
     assert selectors.recent_sagas(window=HOUR).by_status["COMPLETED"] == 1
@@ -80,6 +94,8 @@ def test_steps_by_how_their_attempts_ended(mixed):
         ("check_fraud", "forward"): (3, 2, 1, 0),
         ("capture_payment", "forward"): (2, 2, 0, 0),
         ("confirm_order", "forward"): (2, 2, 0, 0),
+        ("estimate_delivery", "forward"): (2, 2, 0, 0),
+        ("create_shipment", "forward"): (2, 2, 0, 0),
         ("reserve_inventory", "compensating"): (2, 2, 0, 0),
         ("authorize_payment", "compensating"): (1, 1, 0, 0),
     }
@@ -100,7 +116,7 @@ def test_live_sagas_what_is_due_and_for_how_long(shop):
     assert 90 <= live.oldest_due_seconds < 95
     shop.work()
     live = selectors.live_sagas()
-    assert (live.by_status, live.due, live.oldest_due_seconds) == ({"IN_PROGRESS": 1}, 0, 0.0)
+    assert (live.by_status, live.due, live.oldest_due_seconds) == ({"IN_PROGRESS": 3}, 0, 0.0)
     assert shop.now(fresh).status == shop.now(old).status == "CONFIRMED"
     assert shop.now(waiting).status == "RESERVED"
 

@@ -32,4 +32,4 @@ class Command(BaseCommand):
         for login in logins:
             password = f"password {demo.PASSWORD}" if login.is_new else "was there already, password unchanged"
             token = f"   Authorization: Token {tokens[login.username]}" if tokens else ""
-            self.stdout.write(f"  {login.username:<8} {login.role:<6} {password}{token}")
+            self.stdout.write(f"  {login.username:<9} {login.role:<9} {password}{token}")

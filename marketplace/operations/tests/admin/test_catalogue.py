@@ -28,6 +28,7 @@ def form(product, **changed):
         "price": "1299.00",
         "image": product.image,
         "weight_grams": product.weight_grams,
+        "low_stock_at": product.low_stock_at,
         "is_active": "on",
         **changed,
     }
@@ -119,6 +120,18 @@ def test_the_first_delivery_of_a_new_product(shelf, staff):
 
 
 def test_a_count(staff, laptop):
+    page = staff.get(move("count", laptop)).content.decode()
+    assert 'name="believed" value="10"' in page
+    counted = {"units": "9", "believed": "10", "reason": "yearly count"}
+    response = staff.post(move("count", laptop), counted, follow=True)
+    assert "The stock of laptop-1 was corrected by -1." in response.content.decode()
+    assert Stock.objects.get().on_hand == 9
+    again = staff.post(move("count", laptop), counted)  # a second click, or a count that was overtaken
+    assert "Units have come or gone since the count began." in again.content.decode()
+    assert Stock.objects.get().on_hand == 9
+
+
+def test_what_was_found_or_lost(staff, laptop):
     staff.post(move("adjust", laptop), {"units": "-3", "reason": "broken"})
     staff.post(move("adjust", laptop), {"units": "1", "reason": "found"})
     assert Stock.objects.get().available == 8

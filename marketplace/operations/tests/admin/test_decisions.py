@@ -109,7 +109,7 @@ class TestOne:
     def test_what_is_past_its_pivot_says_so_instead_of_offering_it(self, shop, staff):
         order = shop.bought("laptop-1")
         services.cancel(order.id, actor="user-1", now=database_now())
-        shop.work(queues=("payments",))
+        shop.work(queues=("fulfillment", "orders", "payments"))
         reversal = SagaInstance.objects.get(name="reverse_order")
         runner.park(reversal.id, ZeroDivisionError("a bug"))
         html = staff.get(reverse("admin:sagas_sagainstance_change", args=[reversal.id])).content.decode()

@@ -13,7 +13,6 @@ from marketplace.operations.selectors import needs_attention
 from marketplace.outbox.models import OutboxEvent
 from marketplace.sagas.models import SagaInstance
 from orders import services
-from orders.sagas import risk
 from payments.models import Payment
 
 
@@ -139,11 +138,13 @@ def test_a_parked_order_says_what_was_found(shop, staff):
     in_order(order_page(staff, order), "Parked at", "a person has to decide.", "The units are gone.", "NEEDS_ATTENTION")
 
 
-def test_a_traceback_is_there_for_who_opens_it(shop, staff, monkeypatch):
-    def broken(order):
-        raise KeyError("risk_score")
+def broken(orders, *, now):
+    """A checker of a shop's own, with a bug."""
+    raise KeyError("risk_score")
 
-    monkeypatch.setattr(risk, "RULES", (broken,))
+
+def test_a_traceback_is_there_for_who_opens_it(shop, staff, settings):
+    settings.FRAUD_CHECKERS = [f"{__name__}.broken"]
     order = shop.bought("laptop-1")
     response = staff.get(reverse("admin:orders_order_change", args=[order.id]))
     html = response.content.decode()
@@ -180,7 +181,7 @@ def test_the_saga_page(shop, staff):
     in_order(
         text,
         "COMPENSATED",
-        "place_order version 2",
+        "place_order version 3",
         f"order {order.number}",
         "payment_declined:",
         "Steps",
@@ -229,8 +230,8 @@ def test_the_stock_page_says_who_holds_units_now(shop, staff):
 @pytest.mark.parametrize(
     ("name", "queries"),
     [
-        ("orders_order_change", 17),
-        ("sagas_sagainstance_change", 8),
+        ("orders_order_change", 25),
+        ("sagas_sagainstance_change", 9),
         ("payments_payment_change", 7),
         ("inventory_stock_change", 5),
     ],
@@ -248,6 +249,18 @@ def test_a_longer_story_asks_no_more(shop, staff, django_assert_num_queries, nam
     }[name]
     with django_assert_num_queries(queries):
         assert staff.get(reverse(f"admin:{name}", args=[key])).status_code == 200
+
+
+def test_a_parcel_that_is_stuck_is_told_of_on_the_orders_page(shop, staff):
+    order = shop.bought("laptop-1")
+    saga = SagaInstance.objects.filter(subject_id=order.id, name="fulfill_order")
+    assert "It needs a person" not in read(staff, "orders_order_change", order.id)
+    saga.update(status="NEEDS_ATTENTION", due_at=None, wait_until=None, attention="The carrier refuses the label.")
+
+    text = read(staff, "orders_order_change", order.id)
+
+    in_order(text, "Parcel CREATED", "It needs a person. The carrier refuses the label.", "not yet", "no label yet")
+    in_order(text, "The saga that ships it", "NEEDS_ATTENTION", f"at {saga.get().current_step}")
 
 
 def test_a_reversal_that_is_stuck_is_what_the_orders_page_and_the_dashboard_tell(shop, staff):

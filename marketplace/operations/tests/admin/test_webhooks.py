@@ -4,7 +4,9 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
+from fulfillment.models import CarrierEvent
 from marketplace.accounts.models import User
+from marketplace.kernel.clock import database_now
 from payments.inbox import processing, receiving
 from payments.models import WebhookEvent
 from payments.testing import signed_webhook
@@ -25,7 +27,7 @@ def webhook(settings):
     headers, body = signed_webhook(key_of(order, "AUTHORIZE"), "ch_1", event_id="evt_<b>")
     receiving.receive("sandbox", body=body, headers=headers)
     event = WebhookEvent.objects.get()
-    processing._done(event, "No news.", now=event.received_at)
+    processing.INBOX.done(event, "No news.", now=event.received_at)
     return event
 
 
@@ -86,3 +88,20 @@ def test_nothing_else_can_be_done_to_it(webhook, staff):
         assert staff.post(path, {"status": "FAILED", "post": "yes"}).status_code == 403
     staff.post(reverse(LIST), {"action": "delete_selected", "_selected_action": [str(webhook.pk)], "post": "yes"})
     assert WebhookEvent.objects.values().get() == before
+
+
+@pytest.mark.parametrize(
+    ("codenames", "status"),
+    [(["view_carrierevent"], "DONE"), (["view_carrierevent", "replay_carrierevent"], "RECEIVED")],
+)
+def test_a_carrier_s_webhook_is_found_by_its_parcel_and_looked_into_again_by_who_may(client, codenames, status):
+    at = database_now()
+    told = {"carrier": "sandbox", "payload": "{}", "occurred_at": at, "received_at": at, "given_up_at": at}
+    done = {"status": "DONE", "processed_at": at, "outcome": "No news."}
+    event = CarrierEvent.objects.create(event_id="evt_1", tracking_number="SB1", **told, **done)
+    CarrierEvent.objects.create(event_id="evt_2", tracking_number="SB2", **told, **done)
+    page, them = reverse("admin:fulfillment_carrierevent_changelist"), reader(client, *codenames)
+    [found] = them.get(page, {"q": "SB1"}).context["cl"].result_list
+    assert found == event
+    them.post(page, {"action": "replay", "_selected_action": [str(event.pk)]})
+    assert list(CarrierEvent.objects.order_by("id").values_list("status", flat=True)) == [status, "DONE"]

@@ -1,0 +1,214 @@
+"""Shipments, with what their carriers said; the carriers' webhooks; and how long parcels take."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+
+from fulfillment import services as fulfillment
+from fulfillment.carriers.base import Address
+from fulfillment.errors import TooLateToCorrect
+from fulfillment.inbox import processing
+from fulfillment.models import CarrierCall, CarrierEvent, DeliveryRate, Scan, Shipment, ShipmentLine
+from fulfillment.selectors import carrier_name
+from fulfillment.states import ShipmentStatus
+from marketplace.kernel.clock import database_now
+from marketplace.operations import wording
+from marketplace.operations.admin.base import ReadOnlyAdmin, age, order_link
+from marketplace.operations.admin.inboxes import InboxAdmin
+from orders import services as orders
+
+_ADDRESS = ("name", "line1", "line2", "postal_code", "city", "country")
+
+
+class _Told(TabularInline):
+    """Rows that can only be looked at."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody."""
+        return False
+
+
+class _Lines(_Told):
+    model = ShipmentLine
+    verbose_name_plural = "what is in it"
+    fields = ("sku", "name", "quantity")
+
+
+class _Scans(_Told):
+    model = Scan
+    verbose_name_plural = "what the carrier says"
+    fields = ("occurred_at", "kind", "place", "message")
+    ordering = ("-occurred_at", "-id")
+
+
+class _Calls(_Told):
+    model = CarrierCall
+    verbose_name_plural = "what the carrier was asked"
+    fields = ("started_at", "operation", "number", "outcome", "code", "message", "idempotency_key")
+
+
+@admin.register(Shipment)
+class ShipmentAdmin(ReadOnlyAdmin):
+    """Parcels move by sagas and scans. People pack them, and correct an address that a carrier refuses."""
+
+    actions = ("pack",)
+    list_display = ("planned", "order", "status_label", "to", "weight", "carried_by", "tracking", "expected")
+    list_display_links = ("planned",)
+    list_filter = ("status", "carrier")
+    search_fields = ("number",)  # what is really looked for is in get_search_results
+    search_help_text = "Order number, or tracking number: in full"
+    ordering = ("-id",)
+    inlines: ClassVar[Any] = (_Lines, _Scans, _Calls)
+    fieldsets = (
+        (None, {"fields": (("order", "status_label"), ("carried_by", "tracking"), ("weight", "expected"), "papers")}),
+        ("Where it goes", {"fields": (("name", "line1"), ("line2", "postal_code"), ("city", "country"))}),
+        ("Warehouse", {"fields": (("packed_by", "packed_at"), ("labelled_at", "delivered_at"), "cancelled_at")}),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        """All but the address, and that only as long as there is no label."""
+        told: tuple[str, ...] = (
+            "order",
+            "status_label",
+            "carried_by",
+            "tracking",
+            "weight",
+            "expected",
+            "papers",
+            "packed_by",
+            "packed_at",
+        )
+        told += ("labelled_at", "delivered_at", "cancelled_at")
+        return told if self.has_change_permission(request, obj) else (*told, *_ADDRESS)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Whoever packs may correct an address, until there is a label."""
+        may = request.user.has_perm("fulfillment.change_shipment")
+        return may and isinstance(obj, Shipment) and obj.status in (ShipmentStatus.CREATED, ShipmentStatus.PACKED)
+
+    def save_model(self, request: HttpRequest, obj: Shipment, form: Any, change: bool) -> None:
+        """Correct the address, through the service."""
+        to = Address(**{name: getattr(obj, name) for name in _ADDRESS})
+        try:
+            fulfillment.correct_address(obj.pk, to, now=database_now())
+        except TooLateToCorrect as late:
+            self.message_user(request, late.message, messages.ERROR)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Shipment]", search_term: str
+    ) -> tuple["QuerySet[Shipment]", bool]:
+        """Find by what people have in hand."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        number = f"M-{term}" if term.isdecimal() else term.upper()
+        return queryset.filter(Q(number=number) | Q(tracking_number=term)), False
+
+    def has_pack_permission(self, request: HttpRequest) -> bool:
+        """Whoever has been given it."""
+        return request.user.has_perm("fulfillment.pack_shipment")
+
+    @admin.action(description="They are packed", permissions=["pack"])
+    def pack(self, request: HttpRequest, queryset: "QuerySet[Shipment]") -> None:
+        """Say that the selected parcels are packed; their labels are bought right after."""
+        ids = list(queryset.values_list("reference_id", flat=True))
+        result = orders.packed(ids, who=request.user.get_username(), now=database_now())
+        self.message_user(request, f"Packed: {len(result.packed)}.", messages.SUCCESS)
+        if result.refused:
+            self.message_user(request, f"Not to be packed any more: {len(result.refused)}.", messages.WARNING)
+
+    @display(description="planned", ordering="id")
+    def planned(self, shipment: Shipment) -> SafeString | str:
+        """How long ago."""
+        return age(shipment.created_at)
+
+    @display(description="order")
+    def order(self, shipment: Shipment) -> SafeString | str:
+        """The order that is shipped."""
+        return order_link(shipment.reference_id, shipment.number)
+
+    @display(description="status", ordering="status", label=dict(wording.COLOUR_OF_SHIPMENT))
+    def status_label(self, shipment: Shipment) -> str:
+        """The status in its colour."""
+        return shipment.status
+
+    @display(description="to")
+    def to(self, shipment: Shipment) -> str:
+        """Where it goes, in short."""
+        return f"{shipment.postal_code} {shipment.city} {shipment.country}".strip() or wording.NOTHING
+
+    @display(description="weight", ordering="weight_grams")
+    def weight(self, shipment: Shipment) -> str:
+        """In kilograms."""
+        return f"{shipment.weight_grams / 1000:.2f} kg"
+
+    @display(description="carrier")
+    def carried_by(self, shipment: Shipment) -> str:
+        """Who, and by which service."""
+        return f"{carrier_name(shipment.carrier)}, {shipment.service}"
+
+    @display(description="tracking number")
+    def tracking(self, shipment: Shipment) -> SafeString | str:
+        """The number, with the carrier's page where it has one."""
+        number, url = shipment.tracking_number, shipment.tracking_url
+        if not number:
+            return wording.NOTHING
+        if not url.startswith(("https://", "http://")):
+            return format_html('<code class="ops-code">{}</code>', number)
+        return format_html('<a class="ops-link" href="{}" rel="noreferrer">{}</a>', url, number)
+
+    @display(description="papers")
+    def papers(self, shipment: Shipment) -> SafeString:
+        """What is printed for it: the slip at any time, the label once it is bought and as long as it is good."""
+        slip = reverse("api-shipment-packing-slip", args=[shipment.pk])
+        link = format_html('<a class="ops-link" href="{}" target="_blank" rel="noopener">Packing slip</a>', slip)
+        if not shipment.tracking_number or shipment.status == ShipmentStatus.CANCELLED:
+            return link
+        label = reverse("api-shipment-label", args=[shipment.pk])
+        return format_html('{} · <a class="ops-link" href="{}" target="_blank" rel="noopener">Label</a>', link, label)
+
+    @display(description="expected", ordering="estimated_delivery")
+    def expected(self, shipment: Shipment) -> str:
+        """The day by which it is to be at the door."""
+        return f"{shipment.estimated_delivery:%Y-%m-%d}"
+
+
+@admin.register(CarrierEvent)
+class CarrierEventAdmin(InboxAdmin):
+    """What carriers told us."""
+
+    replay_permission = "fulfillment.replay_carrierevent"
+    look_again = staticmethod(processing.replay)
+    found_by = ("event_id", "tracking_number")
+    search_help_text = "Event id, or tracking number: in full"
+    list_display = ("received", "carrier", "kind", "status_label", "came_of_it", "tries", "tracking_number")
+    list_filter = ("status", "carrier")
+
+
+@admin.register(DeliveryRate)
+class DeliveryRateAdmin(ModelAdmin):
+    """How long parcels take, by country and weight. While there is none, the usual ones count."""
+
+    list_display = ("carrier", "service", "where", "up_to_grams", "days_min", "days_max", "is_active")
+    list_filter = ("carrier", "is_active")
+    ordering = ("carrier", "up_to_grams", "days_max")
+
+    @display(description="countries")
+    def where(self, rate: DeliveryRate) -> str:
+        """Where it goes."""
+        return ", ".join(rate.countries) or "everywhere else"
