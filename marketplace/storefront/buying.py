@@ -30,7 +30,13 @@ NOT_UNDERSTOOD = Refused("invalid_form", "Something in the form needs another lo
 
 
 def new_order(
-    data: Mapping[str, object], *, user_id: str, email: str, address: Mapping[str, str] | None, pay_later: bool = False
+    data: Mapping[str, object],
+    *,
+    user_id: str,
+    email: str,
+    address: Mapping[str, str] | None,
+    language: str,
+    pay_later: bool = False,
 ) -> NewOrder:
     """Say in the words of the orders' service what a valid form (its `cleaned_data`) asks for."""
     line = OrderLineRequest(
@@ -44,6 +50,7 @@ def new_order(
         email=email,
         shipping_address=address,
         payment_method="" if pay_later else str(data["payment_method"]),
+        language=language,
     )
 
 
@@ -60,11 +67,16 @@ def place_once(order: NewOrder, *, principal: str, key: str) -> UUID:
 
     answer = idempotency.run_once(
         idempotency.Scope(principal=principal, method="POST", route=ROUTE, key=key),
-        fingerprint=idempotency.fingerprint(asdict(order)),
+        fingerprint=idempotency.fingerprint(_asked(order)),
         now=now,
         work=work,
     )
     return UUID(answer.body["id"])
+
+
+def _asked(order: NewOrder) -> dict[str, object]:
+    """What makes two presses the same: all but the language of the page."""
+    return {name: value for name, value in asdict(order).items() if name != "language"}
 
 
 def explain(error: MarketplaceError, *, seen_minor: int, product: ProductView) -> Refused:

@@ -26,13 +26,20 @@ CARDS: Final = (
     TestCard("tok_delayed_success", "Slow bank", "It says yes, some seconds later.", "9979"),
     TestCard("tok_delayed_decline", "Slow bank that says no", "It says no, some seconds later.", "9987"),
     TestCard("tok_late_rejection", "Card whose bank changes its mind", "It pays, then takes the money back.", "5423"),
-    TestCard("tok_fraud", "Suspicious card", "The bank says yes, our own check says no.", "4954"),
+    TestCard("tok_fraud", "Suspicious card", "The bank says yes, and warns: our check says no.", "4954"),
+    TestCard(
+        "tok_review", "Card that gets a second look", "Somebody of the shop looks at it before it is paid.", "9235"
+    ),
+    TestCard("tok_visa_us", "American card", "It works; the bank tells where it is from.", "0093"),
 )
+PAYPAL: Final = "paypal"  # the method of whoever approves on PayPal's page
 DEFAULT_CARD: Final = CARDS[0]
 _BY_TOKEN: Final = {card.token: card for card in CARDS}
 
 
 def card_name(token: str) -> str:
     """Return what the card behind `token` is called in the shop; a token the shop does not know is simply a card."""
+    if token == PAYPAL:
+        return "PayPal"
     card = _BY_TOKEN.get(token)
     return card.name if card else "Card"

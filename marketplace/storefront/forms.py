@@ -8,7 +8,7 @@ from django.contrib.auth.forms import BaseUserCreationForm
 
 from inventory.selectors import ProductView
 from marketplace.accounts.models import User
-from marketplace.storefront.cards import CARDS, DEFAULT_CARD
+from marketplace.storefront import till
 from orders.services import MOST_UNITS
 
 COUNTRIES: Final = (
@@ -29,12 +29,17 @@ def fresh_key() -> str:
 
 
 class PaymentForm(forms.Form):
-    """A choice among the test cards."""
+    """How it is paid: one of the test cards, or what the payment provider's script has made of it. No card data."""
 
-    payment_method = forms.ChoiceField(
-        choices=[(card.token, card.name) for card in CARDS],
-        error_messages={"required": "Please choose a card.", "invalid_choice": "We don’t know that card."},
-    )
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["payment_method"] = till.method_field()
+
+
+class PayForm(PaymentForm):
+    """How an order that waits for it is paid, and which of its attempts to be paid the page was made for."""
+
+    attempt = forms.IntegerField(min_value=1, required=False)
 
 
 class BuyForm(PaymentForm):
@@ -63,7 +68,7 @@ class BuyForm(PaymentForm):
                 "price_minor": product.price_minor,
                 "key": fresh_key(),
                 "quantity": quantity,
-                "payment_method": DEFAULT_CARD.token,
+                "payment_method": till.default_method(),
                 **initial,
             }
         )
@@ -86,6 +91,8 @@ class CheckoutForm(BuyForm):
         completion |= {"postal_code": "postal-code", "country": "country"}
         for field, token in completion.items():
             self.fields[field].widget.attrs["autocomplete"] = f"shipping {token}"
+        if self.data.get("pay") == "later":
+            self.fields["payment_method"].required = False
 
     @property
     def address(self) -> dict[str, str]:

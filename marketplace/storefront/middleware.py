@@ -1,6 +1,6 @@
 """What holds for every page of the shop: a strict Content-Security-Policy, and errors told in the shop's own look."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -14,20 +14,28 @@ from marketplace.kernel.problems import status_of
 
 log = structlog.get_logger(__name__)
 
-# Nothing inline, nothing from elsewhere, and no page of ours in somebody else's frame.
-POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
+# Nothing inline, nothing from elsewhere (but at the till), and no page of ours in somebody else's frame.
+_POLICY: Final[Mapping[str, str]] = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
 _PAGES: Final = frozenset({403, 404, 409, 422})
+
+
+def policy(also: Mapping[str, str] | None = None) -> str:
+    """Return the Content-Security-Policy of a page that needs, beside our own, the sources `also` by directive."""
+    also = also or {}
+    wanted = {**dict.fromkeys(also, ""), **_POLICY}
+    return "; ".join(" ".join(f"{name} {own} {also.get(name, '')}".split()) for name, own in wanted.items())
+
+
+POLICY: Final = policy()
 
 
 class ShopMiddleware:

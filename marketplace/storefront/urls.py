@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketplace.storefront.views import accounts, catalogue, checkout, orders
+from marketplace.storefront.views import accounts, catalogue, checkout, orders, papers, retries, returns
 
 app_name = "storefront"
 
@@ -15,9 +15,17 @@ urlpatterns = [
     path("checkout/<str:sku>", checkout.checkout, name="checkout"),
     path("orders", orders.my_orders, name="my-orders"),
     path("orders/<uuid:order_id>", orders.order, name="order"),
+    path("orders/<uuid:order_id>/open/<str:key>", orders.open_mailed, name="open-mailed"),
     path("orders/<uuid:order_id>/progress", orders.progress, name="order-progress"),
     path("orders/<uuid:order_id>/pay", orders.pay, name="pay"),
+    path("orders/<uuid:order_id>/confirmation", orders.confirmation, name="confirmation"),
+    path("orders/<uuid:order_id>/look", orders.look, name="look"),
+    path("orders/<uuid:order_id>/try-again", retries.try_again, name="try-again"),
     path("orders/<uuid:order_id>/cancel", orders.cancel, name="cancel"),
+    path("orders/<uuid:order_id>/return", returns.ask, name="return"),
+    path("orders/<uuid:order_id>/returns/<uuid:return_id>/withdraw", returns.withdraw, name="withdraw-return"),
+    path("orders/<uuid:order_id>/invoice", papers.invoice, name="invoice"),
+    path("orders/<uuid:order_id>/credit-notes/<str:number>", papers.credit_note, name="credit-note"),
     path("sign-in", accounts.SignIn.as_view(), name="sign-in"),
     path("sign-out", accounts.SignOut.as_view(), name="sign-out"),
     path("register", accounts.register, name="register"),

@@ -4,6 +4,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.http import HttpRequest
+from django.utils.translation import get_language_from_request
 
 from orders import access, selectors
 from orders.errors import UnknownOrder
@@ -27,6 +28,11 @@ def principal(request: HttpRequest) -> str:
     """
     name = username(request)
     return f"user:{name}" if name else "guest"
+
+
+def language(request: HttpRequest) -> str:
+    """The visitor's language: the one chosen on a page, or else what the browser asks for, as far as we speak it."""
+    return get_language_from_request(request)
 
 
 def remember_order(request: HttpRequest, order_id: UUID) -> None:

@@ -38,16 +38,23 @@ def money_story(
     finished: bool,
     undoing: bool = False,
     refund_status: str = "",
+    returned: str = "",
+    returning: str = "",
 ) -> MoneyStory:
     """Say where the buyer's money is, from what the payment itself says and not from how the order went.
 
     `payment_status` is empty when no payment was ever opened; `amount` is already written for people; `finished` says
     that neither the order nor its saga will do anything more about it, `undoing` that it is being put right just now.
-    `refund_status` is the order's; where the bank has acted by itself, it knows best.
+    `refund_status` is the order's; where the bank has acted by itself, it knows best. `returned` is how much went back
+    so far, and `returning` what is on its way by a refund that was asked for; both written for people, empty for
+    nothing.
     """
     by_bank = _BY_BANK.get(refund_status)
     if by_bank:
         return MoneyStory(by_bank[0], by_bank[1].format(amount=amount))
+    if returning and not undoing:
+        before = f" {returned} was sent back before." if returned else ""
+        return MoneyStory("returning", f"Your refund of {returning} is on its way to your card.{before}")
     goes_back = undoing or (finished and not confirmed)
     moved, sentence = {
         "AUTHORIZED": (
@@ -61,7 +68,11 @@ def money_story(
             if goes_back
             else ("taken", f"{amount} was taken from your card, once.")
         ),
-        "PARTIALLY_REFUNDED": ("returned", f"Part of the {amount} was sent back to your card."),
+        "PARTIALLY_REFUNDED": (
+            ("returning", f"{returned or 'Part'} of the {amount} was sent back to your card; the rest is on its way.")
+            if goes_back
+            else ("returned", f"{returned or 'Part'} of the {amount} was sent back to your card.")
+        ),
         "REFUNDED": ("returned", f"All of your money, {amount}, was sent back to your card."),
     }.get(payment_status, ("none", "No money was taken." if finished else "No money has been taken."))
     return MoneyStory(moved, sentence)

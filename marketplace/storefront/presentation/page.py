@@ -2,12 +2,15 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from fulfillment.selectors import ScanView
+from marketplace.storefront.cards import PAYPAL
 from marketplace.storefront.presentation.money import MoneyStory, money_story, price
+from marketplace.storefront.presentation.parcel import Parcel, parcel
 from marketplace.storefront.presentation.progress import Line, Stage, receipt, stands_by, tracker, tried_before
 from marketplace.storefront.presentation.sentences import Ending, ending
 from marketplace.storefront.presentation.steps import now_doing
@@ -31,6 +34,7 @@ _STATUS_WORDS: Final[Mapping[str, str]] = {
     "FAILED": "Didn’t work out",
     "CANCELLED": "Cancelled",
 }
+_STILL_YOURS: Final = "No money was taken. Your things are still set aside, so you can pay by another method."
 _STANDS_BY: Final = (
     "We can’t go on just now. Nothing is lost: it goes on by itself as soon as possible. You don’t have to do "
     "anything, and you will not be charged twice."
@@ -46,15 +50,26 @@ _AT_THE_BANK: Final[Mapping[bool, tuple[str, str]]] = {
     True: ("Please confirm with your bank", "Your bank wants to know that it is really you. Then it’s done."),
     False: ("Your bank is thinking it over", "That can take a while. Your things stay put; you can close this page."),
 }
+_AT_PAYPAL: Final = "Please confirm with PayPal", "PayPal wants to hear from you. Your things stay put until then."
+_LOOKED_AT: Final = (
+    "We’re having a look at your order",
+    "One of us checks it before we take the payment. That can take a day or two. Your things stay put, and you don’t "
+    "have to do anything; you can close this page.",
+)
 _LATE_MONEY: Final = (
     "Your payment has come after all",
     "The order was over by then. If your things are still there, it’s yours; otherwise you get your money back.",
 )
 _STANDING: Final[Mapping[str, tuple[str, str]]] = {
     "CONFIRMED": ("It’s yours", "Thank you! Your order is confirmed and on its way to our warehouse."),
-    "SHIPPED": ("It has left the house", "Your parcel has been handed over to the carrier."),
+    "SHIPPED": ("It is packed", "Your parcel has its label, and waits for the carrier to pick it up."),
     "IN_TRANSIT": ("On the way", "Your parcel is on the way to you."),
     "DELIVERED": ("Delivered", "Your parcel has arrived. Enjoy!"),
+}
+# Of an order that is on the way, what its parcel's own status says beside that.
+_AT_THE_CARRIER: Final[Mapping[str, tuple[str, str]]] = {
+    "OUT_FOR_DELIVERY": ("Out for delivery", "Your parcel is in the van, and about to arrive."),
+    "EXCEPTION": ("Held up on the way", "Your parcel could not be brought to you yet. You need not do anything."),
 }
 
 
@@ -73,7 +88,8 @@ class OrderPage:
     """What the page shows. `tone` is "busy", "good", "bad", "calm" or "attention", for the style sheet.
 
     `running`: more will happen by itself, and soon. `awaits_payment`: only the buyer can move it on. `awaits_bank`: the
-    bank has still to decide, or the buyer to confirm there (`confirm_at`). `finished`: nothing will happen any more.
+    bank has still to decide, or the buyer to confirm there (`confirm_at`). `awaits_review`: a person of the shop has.
+    `finished`: nothing will happen any more.
     `version` changes when, and only when, something on the page does.
     """
 
@@ -92,11 +108,18 @@ class OrderPage:
     running: bool
     awaits_payment: bool
     awaits_bank: bool
+    awaits_review: bool
     needs_attention: bool
     finished: bool
     can_cancel: bool
     time_left: str
+    parcel: Parcel | None
     version: str
+
+    @property
+    def followed(self) -> bool:
+        """Whether its parcel is still to come, so that the page is worth looking at again now and then."""
+        return self.finished and self.parcel is not None and self.order.status != "DELIVERED"
 
     @property
     def confirm_at(self) -> str:
@@ -133,6 +156,16 @@ class OrderPage:
         return self.order.items[0] if self.order.status in ENDED and len(self.order.items) == 1 else None
 
     @property
+    def may_try_again(self) -> bool:
+        """Whether the buyer may have a new order in the place of this one."""
+        return self.order.status in ENDED and self.finished and self.order.retried_by is None
+
+    @property
+    def pays_again(self) -> bool:
+        """Whether the bank has declined before, and it may be paid by another method."""
+        return self.awaits_payment and self.order.payment_attempt > 1
+
+    @property
     def take_instead(self) -> int:
         """How many could be had instead of the too many that were asked for; 0 where that is no way out."""
         return self.shortfalls[0].available if self.again and self.shortfalls else 0
@@ -143,17 +176,20 @@ def status_words(status: str) -> str:
     return _STATUS_WORDS.get(status, status.replace("_", " ").capitalize())
 
 
-def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: bool = False) -> OrderPage:
+def order_page(
+    order: OrderView, story: SagaStory, *, now: datetime, paying: bool = False, scans: Sequence[ScanView] = ()
+) -> OrderPage:
     """Turn `order` and the story of its saga into what its page shows.
 
-    `paying`: the buyer has just chosen how to pay, and the saga may not have taken notice yet.
+    `paying`: the buyer has just chosen how to pay, and the saga may not have taken notice yet. `scans`: of its parcel.
     """
     stands = order.status in STANDS
     needs_attention = story.status == "NEEDS_ATTENTION"
-    reversing = _reversing(order)
+    reversing = _reversing(order, story)
     finished = story.status in AT_REST and (stands or order.status in ENDED) and not reversing
     awaits_payment = _awaits_payment(order, story) and not paying
     awaits_bank = _awaits_bank(order, story)
+    awaits_review = _awaits_review(order, story)
     tone, headline, what = _words(order, story, awaits_payment=awaits_payment)
     over = _over(order)
     total = price(order.total_minor, order.currency)
@@ -171,6 +207,8 @@ def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: boo
             finished=finished,
             undoing=reversing or story.status == "COMPENSATING",
             refund_status=order.refund_status,
+            returned=_amount(order, order.payment.refunded_minor if order.payment else 0),
+            returning=_amount(order, order.payment.refunding_minor if order.payment else 0),
         ),
         next_step=over.next_step if over else "",
         other_card=bool(over and over.other_card),
@@ -178,14 +216,16 @@ def order_page(order: OrderView, story: SagaStory, *, now: datetime, paying: boo
         lines=receipt(story, finished=finished, awaits_payment=awaits_payment),
         shortfalls=_shortfalls(order.failure_detail),
         total=total,
-        running=not (finished or awaits_payment or awaits_bank or needs_attention),
+        running=not (finished or awaits_payment or awaits_bank or awaits_review or needs_attention),
         awaits_payment=awaits_payment,
         awaits_bank=awaits_bank,
+        awaits_review=awaits_review,
         needs_attention=needs_attention,
         finished=finished,
         can_cancel=_can_cancel(order, story),
         time_left=_time_left(order.reserved_until, now),
-        version=_version(order, story, paying=paying),
+        parcel=parcel(order, scans),
+        version=_version(order, story, paying=paying, scans=len(scans)),
     )
 
 
@@ -207,19 +247,29 @@ def _awaits_bank(order: OrderView, story: SagaStory) -> bool:
     return order.status == "PAYMENT_PENDING" and at_the_wait
 
 
+def _awaits_review(order: OrderView, story: SagaStory) -> bool:
+    """Whether the saga waits for a person of the shop to decide."""
+    at_the_wait = story.current_step == "fraud_review" and story.status == "IN_PROGRESS"
+    return order.review_status == "PENDING" and at_the_wait
+
+
 def _looks_into_late_money(order: OrderView, story: SagaStory) -> bool:
     """Whether money has come for an order that had ended, and it is not decided yet what becomes of it."""
     return order.status in ENDED and story.name == "accept_late_payment" and story.status not in AT_REST
 
 
-def _reversing(order: OrderView) -> bool:
+def _reversing(order: OrderView, story: SagaStory) -> bool:
     """Whether the order still stands, and is being taken back."""
-    return order.status in STANDS and order.refund_status != ""
+    return order.status in STANDS and story.name == "reverse_order"
+
+
+def _amount(order: OrderView, minor: int) -> str:
+    return price(minor, order.currency) if minor else ""
 
 
 def _can_cancel(order: OrderView, story: SagaStory) -> bool:
     if order.status in RETURNABLE:
-        return story.status in AT_REST and not _reversing(order)
+        return story.status in AT_REST and not _reversing(order, story)
     return order.status in STOPPABLE and story.status in {"STARTED", "IN_PROGRESS"}
 
 
@@ -239,8 +289,14 @@ def _words(order: OrderView, story: SagaStory, *, awaits_payment: bool) -> tuple
     if order.status in STANDS:
         return _words_of_standing(order, story)
     if awaits_payment:
-        return "calm", "Set aside for you", "Nobody else can buy these now. Pay when you are ready."
+        return _words_of_waiting(order)
     return _words_under_way(order, story)
+
+
+def _words_of_waiting(order: OrderView) -> tuple[str, str, str]:
+    if order.payment_attempt > 1:
+        return "bad", "Payment failed", f"{_bank_said(order)} {_STILL_YOURS}"
+    return "calm", "Set aside for you", "Nobody else can buy these now. Pay when you are ready."
 
 
 def _words_under_way(order: OrderView, story: SagaStory) -> tuple[str, str, str]:
@@ -250,7 +306,12 @@ def _words_under_way(order: OrderView, story: SagaStory) -> tuple[str, str, str]
         doing = now_doing(story.current_step, undoing=True, again=False)
         return "busy", "This isn’t going to work, so we are undoing it", doing
     if _awaits_bank(order, story):
-        return "calm", *_AT_THE_BANK[bool(order.payment and order.payment.action_url)]
+        waits_for_buyer = bool(order.payment and order.payment.action_url)
+        if waits_for_buyer and order.payment_method == PAYPAL:
+            return "calm", *_AT_PAYPAL
+        return "calm", *_AT_THE_BANK[waits_for_buyer]
+    if _awaits_review(order, story):
+        return "calm", *_LOOKED_AT
     headline, what = _UNDER_WAY.get(order.status, ("Your order is in", "We are working on it."))
     if tried_before(story) and order.status in {"PAYMENT_PENDING", "PAID"}:
         what = "Your bank gave no clear answer yet. We are asking again; you will not be charged twice."
@@ -258,10 +319,16 @@ def _words_under_way(order: OrderView, story: SagaStory) -> tuple[str, str, str]
 
 
 def _words_of_standing(order: OrderView, story: SagaStory) -> tuple[str, str, str]:
-    if _reversing(order):
+    if _reversing(order, story):
         doing = now_doing(story.current_step, undoing=False, again=False)
         return "busy", "We are cancelling your order", doing
-    return "good", *_STANDING[order.status]
+    parcel_status = order.shipment.status if order.shipment and order.status == "IN_TRANSIT" else ""
+    return "good", *_AT_THE_CARRIER.get(parcel_status, _STANDING[order.status])
+
+
+def _bank_said(order: OrderView) -> str:
+    said = order.failure_detail.get("message", "")
+    return f"Your bank’s answer: “{said}”" if said else "Your bank declined the payment."
 
 
 def _time_left(until: datetime | None, now: datetime) -> str:
@@ -276,17 +343,21 @@ def _shortfalls(detail: Mapping[str, Any]) -> tuple[Shortfall, ...]:
     )
 
 
-def _version(order: OrderView, story: SagaStory, *, paying: bool) -> str:
+def _version(order: OrderView, story: SagaStory, *, paying: bool, scans: int) -> str:
     seen = (
         order.status,
         order.failure_code,
         order.refund_status,
-        order.payment and (order.payment.status, order.payment.action_url),
+        order.review_status,
+        order.payment,
         order.payment_method,
         order.reserved_until,
         story.status,
         story.current_step,
         len(story.history),
+        order.papers,
+        order.shipment,
+        scans,
         paying,
     )
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]

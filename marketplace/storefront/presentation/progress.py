@@ -1,6 +1,6 @@
 """How far an order is: the four stages of the tracker, and the receipt that is printed as the saga moves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,11 +12,16 @@ from orders.selectors import SagaStory
 STAGES: Final = (
     ("reserved", "Reserved", ("validate_inventory", "reserve_inventory")),
     ("payment", "Payment", ("payment_request", "authorize_payment", "payment_outcome", "look_up_payment")),
-    ("fraud_check", "Fraud check", ("check_fraud",)),
+    ("fraud_check", "Fraud check", ("check_fraud", "fraud_review")),
     ("confirmed", "Confirmed", ("capture_payment", "confirm_order")),
 )
-# What `reverse_order` does to a stage that was done: by the stage's key.
-WAYS_BACK: Final = {"reserved": "restock_inventory", "payment": "refund_payment", "confirmed": "close_order"}
+# What `reverse_order` does to a stage that was done, in the order of its doing: by the stage's key.
+WAYS_BACK: Final[Mapping[str, tuple[str, ...]]] = {
+    "reserved": ("restock_inventory",),
+    "payment": ("refund_payment",),
+    "confirmed": ("shipment_stopped", "close_order"),
+}
+_ON_THE_WAY_BACK: Final = frozenset(step for steps in WAYS_BACK.values() for step in steps)
 _SAID: Final = {
     "waiting": "not yet",
     "active": "happening now",
@@ -64,9 +69,15 @@ def _undoing(story: SagaStory) -> bool:
     return story.status == "COMPENSATING" or parked_on_the_way_back
 
 
+def _since_return(history: Sequence[Entry], names: Sequence[str]) -> Sequence[Entry]:
+    """What happened since the saga last came back to one of these steps, from where it is all to do again."""
+    returns = [at for at, entry in enumerate(history, 1) if entry.status == "RETURNED" and entry.step in names]
+    return history[returns[-1] :] if returns else history
+
+
 def _state(names: Sequence[str], story: SagaStory, *, finished: bool, awaits_payment: bool) -> str:
     undoing = _undoing(story)
-    past = [line for line in story.history if line.step in names and line.status not in LIVE]
+    past = [line for line in _since_return(story.history, names) if line.step in names and line.status not in LIVE]
     forward = [line for line in past if line.direction == "forward"]
     here = story.current_step in names and not finished
     if here and story.status == "NEEDS_ATTENTION":
@@ -82,11 +93,11 @@ def _state(names: Sequence[str], story: SagaStory, *, finished: bool, awaits_pay
     return "done" if forward else "waiting"
 
 
-def _taken_back(step: str, story: SagaStory) -> str:
-    """The state of a stage whose way back is `step`, of an order that is taken back; empty where that is not so."""
-    if any(line.step == step and line.status == "DONE" for line in story.history):
+def _taken_back(way: Sequence[str], story: SagaStory) -> str:
+    """The state of a stage whose way back is `way`, of an order that is taken back; empty where that is not so."""
+    if any(line.step == way[-1] and line.status == "DONE" for line in story.history if way):
         return "undone"
-    if not step or story.current_step != step:
+    if story.current_step not in way:
         return ""
     return "parked" if story.status == "NEEDS_ATTENTION" else "undoing"
 
@@ -99,18 +110,19 @@ def tracker(story: SagaStory, *, confirmed: bool, finished: bool, awaits_payment
     """
     stages = []
     for key, label, names in STAGES:
-        state = _taken_back(WAYS_BACK.get(key, ""), story)
+        state = _taken_back(WAYS_BACK.get(key, ()), story)
         if not state:
             state = "done" if confirmed else _state(names, story, finished=finished, awaits_payment=awaits_payment)
-        accuses = key == "fraud_check" and state == "refused"  # which nobody is to read
+        seen_to = any(line.step == "fraud_review" for line in story.history) or story.current_step == "fraud_review"
+        accuses = key == "fraud_check" and (state == "refused" or seen_to)  # which nobody is to read
         stages.append(Stage(key, "Routine check" if accuses else label, state, _SAID[state]))
     return tuple(stages)
 
 
 def _line(entry: Entry) -> Line:
     undoing = entry.direction == "compensating"
-    mark = _MARKS.get(entry.status, "again")
-    if mark == "done" and (undoing or entry.step in WAYS_BACK.values()):
+    mark = "undone" if entry.status == "RETURNED" else _MARKS.get(entry.status, "again")
+    if mark == "done" and (undoing or entry.step in _ON_THE_WAY_BACK):
         mark = "undone"
     return Line(
         step=entry.step,
@@ -126,7 +138,8 @@ def _line(entry: Entry) -> Line:
 
 def tried_before(story: SagaStory) -> bool:
     """Whether the step that the saga is at has been attempted already, and comes again."""
-    here = (e for e in story.history if e.step == story.current_step and e.direction == "forward")
+    lately = _since_return(story.history, ("payment_request",))
+    here = (e for e in lately if e.step == story.current_step and e.direction == "forward")
     return any(entry.status not in {*LIVE, "STANDBY", "UNAVAILABLE"} for entry in here)
 
 

@@ -55,7 +55,12 @@ WORDS: Final[Mapping[str, StepWords]] = {
     ),
     "check_fraud": StepWords(
         doing="Running a routine check…",
-        done="Routine check passed",
+        done="Ran a routine check",
+        refused="Routine check didn’t pass",
+    ),
+    "fraud_review": StepWords(
+        doing="One of us is having a look…",
+        done="One of us had a look: all is well",
         refused="Routine check didn’t pass",
     ),
     "capture_payment": StepWords(
@@ -83,6 +88,10 @@ WORDS: Final[Mapping[str, StepWords]] = {
         done="Your order can go on",
         refused="Your order can’t go on",
     ),
+    "shipment_stopped": StepWords(
+        doing="Stopping your parcel…",
+        done="Stopped your parcel",
+    ),
     "refund_payment": StepWords(
         doing="Making sure you get your money back…",
         done="Made sure you get your money back",
@@ -96,6 +105,13 @@ WORDS: Final[Mapping[str, StepWords]] = {
         doing="Closing your order…",
         done="Order closed",
     ),
+}
+
+
+_RAN_OUT: Final = {
+    "payment_request": "The time to pay ran out",
+    "fraud_review": "Routine check didn’t pass",
+    "shipment_stopped": "Your parcel is still being stopped; your money doesn’t wait for that",
 }
 
 
@@ -125,13 +141,15 @@ def now_doing(step: str, *, undoing: bool, again: bool) -> str:
 def has_been(step: str, *, status: str, undoing: bool) -> str:
     """Say what became of one attempt at `step`; `status` is that of its line in the saga's history."""
     words = words_for(step)
+    if status == "RETURNED":
+        return "You may pay by another method"
     if undoing:
         done = status in ("DONE", "RESOLVED")
         return (words.undone or "Undone") if done else "Undoing didn’t work yet; we don’t give up"
     sentences = {
         "DONE": words.done,
         "REFUSED": words.refused or f"{_name(step)}: refused",
-        "EXPIRED": "The time to pay ran out" if step == "payment_request" else "No answer came in time",
+        "EXPIRED": _RAN_OUT.get(step, "No answer came in time"),
         "STOPPED": "Stopped here, because the order was cancelled",
         "RESOLVED": words.done,
         "RETRIED": "We try once more",

@@ -3,7 +3,9 @@
 import pytest
 from django.test import Client
 
+from fulfillment.models import Shipment
 from marketplace.accounts.models import User
+from marketplace.kernel.clock import database_now
 from marketplace.sagas import runner
 from marketplace.sagas.models import SagaInstance
 from marketplace.storefront.tests.pages import Page, look, press_buy_now
@@ -76,17 +78,45 @@ class TestProgress:
         assert guest.get(page.by_id("order")["hx-get"]).status_code == 204
         assert "<html" not in page.html
 
-    def test_it_stops_asking_once_it_is_over(self, shop, guest):
+    def test_it_asks_now_and_then_while_the_parcel_is_to_come_and_no_more_once_it_is_there(self, shop, guest):
         shop.stocked("laptop-1", 5)
         address = press_buy_now(guest, "laptop-1").headers["Location"]
         polled = look(guest, address).by_id("order")["hx-get"]
         shop.work()
         page = look(guest, polled)
         assert page.one("order-outcome")["data-outcome"] == "CONFIRMED"
-        assert "hx-get" not in page.by_id("order")
+        assert page.by_id("order")["hx-trigger"] == "every 10s"
+        assert guest.get(page.by_id("order")["hx-get"]).status_code == 204
         assert (
             "Confirmed" in page.by_id("order")["data-announce"] or "confirmed" in page.by_id("order")["data-announce"]
         )
+
+    @pytest.mark.parametrize(
+        ("status", "shipment", "reached"),
+        [("SHIPPED", "LABELLED", 2), ("IN_TRANSIT", "EXCEPTION", 2), ("DELIVERED", "DELIVERED", 4)],
+    )
+    def test_it_says_where_the_parcel_is(self, shop, guest, status, shipment, reached):
+        shop.stocked("laptop-1", 5)
+        address = press_buy_now(guest, "laptop-1").headers["Location"]
+        shop.work()
+        seen = look(guest, address).by_id("order")["hx-get"]
+        assert not look(guest, address).all("tracking")
+        Order.objects.update(status=status)
+        url = "https://carrier.example/SB1" if reached == 2 else "javascript:alert(1)"
+        at = dict.fromkeys(["packed_at", "labelled_at"], database_now())
+        at |= {"delivered_at": database_now()} if status == "DELIVERED" else {}
+        Shipment.objects.update(
+            status=shipment, tracking_number="SB1", tracking_url=url, label_key="k", carrier_reference="shp_1", **at
+        )
+
+        page = look(guest, seen)
+        states = [stage["data-state"] for stage in page.all("parcel-stage")]
+        assert states.count("done") == reached
+        assert ("paused" in states) == (shipment == "EXCEPTION")
+        assert page.text("tracking") == "SB1"
+        assert page.one("tracking").get("href") == (url if reached == 2 else None)
+        assert bool(page.all("expected")) == (status != "DELIVERED")
+        assert ("hx-get" in page.by_id("order")) == (status != "DELIVERED")
 
     def test_only_new_lines_are_printed_as_new(self, shop, guest):
         shop.stocked("laptop-1", 5)
@@ -139,10 +169,11 @@ class TestCancel:
 
         page = Page(buyer.post(f"{address}/cancel", page.fields(f"{address}/cancel"), follow=True))
         assert page.text("order-headline") == "We are cancelling your order"
-        assert page.text("order-what") == "Making sure you get your money back…"
+        assert page.text("order-what") == "Stopping your parcel…"
         assert page.text("money") == "The €10.00 you paid is on its way back to your card."
         assert page.by_id("order")["hx-trigger"] == "every 700ms"
-        assert [stage["data-state"] for stage in page.all("stage")] == ["done", "undoing", "done", "done"]
+        assert [stage["data-state"] for stage in page.all("stage")] == ["done", "done", "done", "undoing"]
+        assert not page.all("parcel")
         assert not page.all("cancel-order")
         assert not page.all("stamp")
 
@@ -165,6 +196,7 @@ class TestCancel:
         address = press_buy_now(buyer, "laptop-1").headers["Location"]
         shop.work()
         buyer.post(f"{address}/cancel")
+        shop.work(queues=("fulfillment",))  # stops the parcel
         runner.park(SagaInstance.objects.get(name="reverse_order").id, ZeroDivisionError("a bug"))
 
         page = look(buyer, address)

@@ -92,6 +92,19 @@ class TestEndings:
         read += [stage.label for stage in page.stages]
         assert not {"fraud", "suspicious", "risk", "deny"} & set(" ".join(read).lower().split())
 
+    def test_a_buyer_whose_order_is_looked_at_is_not_accused_either(self):
+        order = an_order("PAID", payment="AUTHORIZED", review_status="PENDING")
+        page = shown(order, a_story("IN_PROGRESS", "fraud_review", *HAPPY[:4]))
+        assert (page.awaits_review, page.running, page.finished, page.can_cancel) == (True, False, False, True)
+        assert (page.headline, page.tone) == ("We’re having a look at your order", "calm")
+        assert "Nothing is taken before the order is confirmed." in page.money.sentence
+        late = an_order("FAILED", failure_code="fraud_rejected", payment="VOIDED", review_status="REJECTED")
+        over = shown(late, a_story("COMPENSATED", "", *HAPPY[:4], entry("fraud_review", "EXPIRED")))
+        for one in (page, over):
+            read = [one.headline, one.what, one.next_step, one.announcement, *(line.text for line in one.lines)]
+            read += [stage.label for stage in one.stages]
+            assert not {"fraud", "suspicious", "risk", "deny", "review"} & set(" ".join(read).lower().split())
+
     def test_the_banks_own_words_are_passed_on(self):
         page = ended("payment_declined", failure_detail={"message": "Not enough money."})
         assert page.what == "Your bank’s answer: “Not enough money.” So we put your things back on the shelf."

@@ -9,10 +9,11 @@ from django.views.decorators.http import require_safe
 
 from inventory import selectors
 from inventory.selectors import ProductView
-from marketplace.storefront import visitor
+from marketplace.storefront import till, visitor
 from marketplace.storefront.buying import Refused
 from marketplace.storefront.cards import CARDS
 from marketplace.storefront.forms import BuyForm
+from marketplace.storefront.presentation.arrival import arrival
 from orders.services import MOST_UNITS
 
 LONGEST_SEARCH = 100  # characters
@@ -51,9 +52,10 @@ def show_product(
     context: dict[str, Any] = {
         "product": found,
         "form": form,
-        "cards": CARDS,
+        "cards": CARDS if till.is_cards() else (),
         "most_units": MOST_UNITS,
         "delivery": visitor.delivery(request),
+        "arrival": arrival(found, country=visitor.delivery(request).get("country", "")),
         "refused": refused,
     }
     return render(request, "storefront/product.html", context, status=refused.status if refused else 200)

@@ -17,9 +17,11 @@ from inventory.errors import UnknownProduct
 from inventory.selectors import ProductView
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.storefront import buying, visitor
+from marketplace.storefront import till as tills
 from marketplace.storefront.buying import NOT_UNDERSTOOD, Refused
 from marketplace.storefront.cards import CARDS
 from marketplace.storefront.forms import BuyForm, CheckoutForm, fresh_key
+from marketplace.storefront.presentation.arrival import arrival
 from marketplace.storefront.views.catalogue import asked_quantity, show_product
 from orders.errors import SignInRequired
 from orders.services import MOST_UNITS
@@ -68,7 +70,10 @@ def _place(
     """Place what the valid `form` asks for and lead to the order's page, or say why not."""
     data = form.cleaned_data
     user_id = visitor.username(request)
-    order = buying.new_order(data, user_id=user_id, email=email, address=address, pay_later=pay_later)
+    language = visitor.language(request)
+    order = buying.new_order(
+        data, user_id=user_id, email=email, address=address, language=language, pay_later=pay_later
+    )
     try:
         order_id = buying.place_once(order, principal=visitor.principal(request), key=data["key"])
     except SignInRequired as error:
@@ -104,20 +109,31 @@ def _offer_again(form: BuyForm, product: ProductView, refused: Refused) -> BuyFo
 def _wishes(request: HttpRequest) -> dict[str, Any]:
     """What is known beforehand: where the last order went, and the card chosen on the product page."""
     card = request.GET.get("payment_method", "")
-    chosen = {"payment_method": card} if card in {one.token for one in CARDS} else {}
+    named = tills.is_cards() and card in {one.token for one in CARDS}
+    chosen = {"payment_method": card} if named else {}
     return {**visitor.delivery(request), **chosen}
+
+
+def _quantity(form: BuyForm) -> int:
+    """How many the form asks for, where that makes sense; otherwise 1."""
+    text = str(form["quantity"].value() or "")
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 5 else 1
 
 
 @cache_control(no_store=True)  # its key is good for one order: Back must fetch a new one
 def _show_checkout(
     request: HttpRequest, product: ProductView, form: BuyForm, *, refused: Refused | None = None
 ) -> HttpResponse:
+    till = tills.till(amount_minor=product.price_minor, currency=product.currency)
     context = {
         "product": product,
         "form": form,
         "cards": CARDS,
+        "till": till,
+        "arrival": arrival(product, country=str(form["country"].value() or ""), quantity=_quantity(form)),
         "most_units": MOST_UNITS,
         "hold_seconds": settings.RESERVATION_TTL_SECONDS,
         "refused": refused,
     }
-    return render(request, "storefront/checkout.html", context, status=refused.status if refused else 200)
+    response = render(request, "storefront/checkout.html", context, status=refused.status if refused else 200)
+    return till.let_in(response)
