@@ -9,7 +9,7 @@ ROUNDS ?= 1
 STORIES ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test crash bench lint format lock clean
+.PHONY: help venv run test crash bench lint format lock translations clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -48,7 +48,12 @@ format: venv ## Let ruff set the code
 
 lock: venv ## Write requirements.txt anew from pyproject.toml, keeping the versions that still fit
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON_IN_VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
-		--no-emit-index-url --extra dev --extra stripe --extra paypal --output-file requirements.txt pyproject.toml
+		--no-emit-index-url --extra dev --extra stripe --extra paypal --extra easypost --output-file requirements.txt pyproject.toml
+
+translations: venv ## Find the texts to translate, and compile the translations (needs GNU gettext; running does not)
+	$(PYTHON_IN_VENV) manage.py makemessages --locale de --no-obsolete --add-location file --no-wrap \
+		--ignore .venv --ignore "tests*" --ignore benchmarks
+	msgfmt --check --no-hash -o marketplace/locale/de/LC_MESSAGES/django.mo marketplace/locale/de/LC_MESSAGES/django.po
 
 clean: ## Remove what tools left behind; data in var/ and the venv stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results

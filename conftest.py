@@ -74,3 +74,11 @@ def process_environment(db: None, settings: Any) -> dict[str, str]:
     login = quote(str(database["USER"])) + (f":{quote(str(database['PASSWORD']))}" if database["PASSWORD"] else "")
     address = f"postgresql://{login}@{quote(host, safe='')}:{port}/{quote(str(database['NAME']))}"
     return {**os.environ, "DATABASE_URL": address, "REDIS_URL": os.environ["REDIS_URL"]}
+
+
+@pytest.fixture(autouse=True)
+def _rules_are_read_anew() -> None:
+    """What a process keeps in mind of the fraud rules is those of another test, whose rows are gone."""
+    from orders.fraud import rulebook  # noqa: PLC0415 - it has models, and the settings are read only by now
+
+    rulebook.forget()

@@ -2,23 +2,27 @@
 
 import base64
 import hmac
+import re
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dj_database_url
 from environs import Env, EnvError, validate
 
 from marketplace.embedded.layout import Layout
 from marketplace.kernel import logs
+from marketplace.kernel.mailservers import check_sender, mail_server
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env(eager=False)
 
 # --- where things are -------------------------------------------------------------------------------------------------
-PORT: int = env.int("PORT", 8000, validate=validate.Range(min=1, max=64535))
+PORT: int = env.int("PORT", 8000, validate=validate.Range(min=1, max=64534))
 HOST: str = env.str("HOST", "127.0.0.1")
 WEB_WORKERS: int = env.int("WEB_WORKERS", 1, validate=validate.Range(min=1, max=64))
 WEB_THREADS: int = env.int("WEB_THREADS", 16, validate=validate.Range(min=1, max=256))
@@ -37,9 +41,13 @@ PUBLIC_URL: str = env.str("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
 CURRENCY: str = env.str("CURRENCY", "EUR", validate=validate.Regexp(r"^[A-Z]{3}$"))
 GUEST_CHECKOUT: bool = env.bool("GUEST_CHECKOUT", True)
 RESERVATION_TTL_SECONDS: int = env.int("RESERVATION_TTL_SECONDS", 900, validate=validate.Range(min=1))
+FRAUD_CHECKERS: list[str] = env.list("FRAUD_CHECKERS", [])  # functions of yours beside orders.fraud.checks
+FRAUD_REVIEW_SECONDS: int = env.int("FRAUD_REVIEW_SECONDS", 172_800, validate=validate.Range(min=1))
 FRAUD_AMOUNT_LIMIT: int = env.int("FRAUD_AMOUNT_LIMIT", 25_000, validate=validate.Range(min=1))
+PAYMENT_ATTEMPTS: int = env.int("PAYMENT_ATTEMPTS", 1, validate=validate.Range(min=1, max=10))  # of one order
 PAYMENT_OUTCOME_SECONDS: int = env.int("PAYMENT_OUTCOME_SECONDS", 900, validate=validate.Range(min=1))
-SAGA_QUEUES = ("orders", "inventory", "payments", "fulfillment")  # those that workers serve
+SAGA_QUEUES = ("orders", "inventory", "payments", "fulfillment")  # those that steps may name
+WORKER_QUEUES = (*SAGA_QUEUES, "messages")  # those that workers serve
 SAGA_RETRY_ATTEMPTS: int = env.int("SAGA_RETRY_ATTEMPTS", 3, validate=validate.Range(min=1, max=100))
 SAGA_RETRY_DELAY_SECONDS: float = env.float("SAGA_RETRY_DELAY_SECONDS", 5.0, validate=validate.Range(min=0))
 SAGA_TIMEOUT_SECONDS: int = env.int("SAGA_TIMEOUT_SECONDS", 300, validate=validate.Range(min=1))
@@ -58,6 +66,18 @@ SAGA_BREAKER_LONGEST_SECONDS: float = env.float(
 SAGA_ARCHIVE_AFTER_DAYS: int = env.int("SAGA_ARCHIVE_AFTER_DAYS", 0, validate=validate.Range(min=0, max=36_500))
 SAGA_RESUME_RATE: float = env.float("SAGA_RESUME_RATE", 50.0, validate=validate.Range(min=0.01, max=100_000))
 
+# --- what is on paper -------------------------------------------------------------------------------------------------
+SELLER_NAME: str = env.str("SELLER_NAME", "Marketplace Demo GmbH", validate=validate.Length(min=1, max=100))
+SELLER_ADDRESS: list[str] = env.list("SELLER_ADDRESS", ["Musterstraße 1", "10115 Berlin"], delimiter=";")  # its lines
+SELLER_COUNTRY: str = env.str("SELLER_COUNTRY", "DE", validate=validate.Regexp(r"^[A-Z]{2}\Z"))
+SELLER_TAX_ID: str = env.str("SELLER_TAX_ID", "DE123456789", validate=validate.Length(max=50))
+SELLER_EMAIL: str = env.str("SELLER_EMAIL", "orders@example.com", validate=validate.Length(max=254))
+TAX_RATES: dict[str, Decimal] = env.dict(  # of the countries that goods go to, in percent: "DE=19,AT=20,CH=0"
+    "TAX_RATES", {"DE": Decimal(19)}, subcast_keys=str, subcast_values=Decimal
+)
+INVOICE_TIME_ZONE: str = env.str("INVOICE_TIME_ZONE", "Europe/Berlin")  # whose midnight begins the year of the numbers
+PAPER_SIZE: str = env.str("PAPER_SIZE", "A4", validate=validate.OneOf(["A4", "LETTER"]))
+
 # --- payments ---------------------------------------------------------------------------------------------------------
 PAYMENT_GATEWAYS = {  # name: the module whose `from_settings()` makes it
     "sandbox": "payments.gateways.sandbox.client",
@@ -72,19 +92,61 @@ PAYMENT_LATENCY_MS: int = env.int("PAYMENT_LATENCY_MS", 0, validate=validate.Ran
 SANDBOX_GATEWAY_URL: str = env.str("SANDBOX_GATEWAY_URL", "")  # default: on this machine, at PORT + 1000
 SANDBOX_API_KEY: str = env.str("SANDBOX_API_KEY", "sk_sandbox")
 STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", "")
-STRIPE_PUBLISHABLE_KEY: str = env.str("STRIPE_PUBLISHABLE_KEY", "")
+STRIPE_PUBLISHABLE_KEY: str = env.str(  # goes into pages: a secret one must not get here by mistake
+    "STRIPE_PUBLISHABLE_KEY",
+    "",
+    validate=validate.Regexp(r"^(pk_[A-Za-z0-9_]+)?\Z", error="must begin with pk_: every visitor can read it"),
+)
 STRIPE_WEBHOOK_SECRET: str = env.str("STRIPE_WEBHOOK_SECRET", "")
 STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", "")  # default: Stripe's own
-PAYPAL_CLIENT_ID: str = env.str("PAYPAL_CLIENT_ID", "")
+PAYPAL_CLIENT_ID: str = env.str("PAYPAL_CLIENT_ID", "", validate=validate.Regexp(r"^[A-Za-z0-9_-]*\Z"))
 PAYPAL_CLIENT_SECRET: str = env.str("PAYPAL_CLIENT_SECRET", "")
 PAYPAL_WEBHOOK_ID: str = env.str("PAYPAL_WEBHOOK_ID", "")
 PAYPAL_API_BASE: str = env.str("PAYPAL_API_BASE", "https://api-m.paypal.com")
-SANDBOX_WEBHOOK_SECRET: str = env.str(  # default: made of SECRET_KEY
-    "SANDBOX_WEBHOOK_SECRET",
-    "",
-    validate=validate.Regexp(r"^(whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)?\Z"),
-)
+_WEBHOOK_SECRET = validate.Regexp(r"^(whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)?\Z")
+SANDBOX_WEBHOOK_SECRET: str = env.str("SANDBOX_WEBHOOK_SECRET", "", validate=_WEBHOOK_SECRET)  # default: of SECRET_KEY
 PAYMENT_RETURN_URL: str = env.str("PAYMENT_RETURN_URL", "")  # default: the order's page; {order} is its id
+
+# --- fulfillment ------------------------------------------------------------------------------------------------------
+CARRIERS = {  # name: the module whose `from_settings()` makes it
+    "sandbox": "fulfillment.carriers.sandbox.client",
+    "easypost": "fulfillment.carriers.easypost.client",
+}
+CARRIER: str = env.str("CARRIER", "sandbox", validate=validate.OneOf(list(CARRIERS)))
+CARRIER_TIMEOUT_SECONDS: float = env.float("CARRIER_TIMEOUT_SECONDS", 10.0, validate=validate.Range(min=0.1, max=120))
+CARRIER_SWEEP_SECONDS: float = env.float("CARRIER_SWEEP_SECONDS", 5.0, validate=validate.Range(min=1))
+SANDBOX_CARRIER_URL: str = env.str("SANDBOX_CARRIER_URL", "")  # default: on this machine, at PORT + 1001
+SANDBOX_CARRIER_API_KEY: str = env.str("SANDBOX_CARRIER_API_KEY", "ck_sandbox")
+SANDBOX_CARRIER_WEBHOOK_SECRET: str = env.str(  # default: made of SECRET_KEY
+    "SANDBOX_CARRIER_WEBHOOK_SECRET", "", validate=_WEBHOOK_SECRET
+)
+EASYPOST_API_KEY: str = env.str("EASYPOST_API_KEY", "")
+EASYPOST_WEBHOOK_SECRET: str = env.str("EASYPOST_WEBHOOK_SECRET", "")
+EASYPOST_API_BASE: str = env.str("EASYPOST_API_BASE", "")  # default: EasyPost's own; with the version, ".../v2"
+SHIP_FROM_STREET: str = env.str("SHIP_FROM_STREET", "Musterstraße 1", validate=validate.Length(max=100))
+SHIP_FROM_POSTAL_CODE: str = env.str("SHIP_FROM_POSTAL_CODE", "10115", validate=validate.Length(max=20))
+SHIP_FROM_CITY: str = env.str("SHIP_FROM_CITY", "Berlin", validate=validate.Length(max=100))
+SHIP_FROM_COUNTRY: str = env.str("SHIP_FROM_COUNTRY", "DE", validate=validate.Regexp(r"^[A-Z]{2}$"))
+SHIP_FROM_PHONE: str = env.str("SHIP_FROM_PHONE", "", validate=validate.Length(max=30))
+# A person is told when a parcel was not packed, not picked up, or not delivered for so long.
+PACKING_DAYS: float = env.float("PACKING_DAYS", 3.0, validate=validate.Range(min=0.001, max=365))
+PICK_UP_DAYS: float = env.float("PICK_UP_DAYS", 3.0, validate=validate.Range(min=0.001, max=365))
+DELIVERY_DAYS: float = env.float("DELIVERY_DAYS", 14.0, validate=validate.Range(min=0.001, max=365))
+# How long after the delivery a buyer may ask for a return, how long staff have to answer, and the parcel to come back.
+RETURN_DAYS: float = env.float("RETURN_DAYS", 30.0, validate=validate.Range(min=0, max=3650))
+RETURN_ANSWER_DAYS: float = env.float("RETURN_ANSWER_DAYS", 14.0, validate=validate.Range(min=0.001, max=365))
+RETURN_PARCEL_DAYS: float = env.float("RETURN_PARCEL_DAYS", 30.0, validate=validate.Range(min=0.001, max=365))
+
+# --- mails ------------------------------------------------------------------------------------------------------------
+EMAIL_URL: str = env.str("EMAIL_URL", "collect:")  # or smtp://, smtp+tls:// (STARTTLS), smtps://
+MAIL_FROM: str = env.str("MAIL_FROM", "Marketplace <orders@localhost>")
+MAIL_TIMEOUT_SECONDS: float = env.float("MAIL_TIMEOUT_SECONDS", 10.0, validate=validate.Range(min=0.1, max=60))
+MAIL_RETRY_SECONDS: float = env.float("MAIL_RETRY_SECONDS", 30.0, validate=validate.Range(min=0.1, max=3600))
+MAIL_PATIENCE_SECONDS: int = env.int("MAIL_PATIENCE_SECONDS", 86_400, validate=validate.Range(min=1, max=604_800))
+MAIL_SENDERS: int = env.int("MAIL_SENDERS", 1, validate=validate.Range(min=1, max=100))  # at a time, in all workers
+MAIL_SWEEP_SECONDS: float = env.float("MAIL_SWEEP_SECONDS", 5.0, validate=validate.Range(min=0.1, max=3600))
+MAIL_LINK_DAYS: int = env.int("MAIL_LINK_DAYS", 30, validate=validate.Range(min=1, max=3650))
+RESERVATION_REMINDER_SECONDS: int = env.int("RESERVATION_REMINDER_SECONDS", 300, validate=validate.Range(min=0))
 
 # --- web --------------------------------------------------------------------------------------------------------------
 DEBUG: bool = env.bool("DEBUG", False)
@@ -95,10 +157,14 @@ LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", 
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console", validate=validate.OneOf(["console", "json"]))
 
 
+_NEEDED_BY_CARRIER: dict[str, tuple[str, ...]] = {"easypost": ("EASYPOST_API_KEY", "EASYPOST_WEBHOOK_SECRET")}
 _NEEDED_BY_GATEWAY = {
     "stripe": ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"),
     "paypal": ("PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "PAYPAL_WEBHOOK_ID"),
 }
+
+
+_NEEDED_BY_PAGES = {"stripe": ("STRIPE_PUBLISHABLE_KEY",)}  # besides, of the one that takes the payments
 
 
 def _missing_for(gateway: str) -> list[str]:
@@ -106,14 +172,42 @@ def _missing_for(gateway: str) -> list[str]:
 
 
 def _check_gateway() -> None:
-    missing = _missing_for(PAYMENT_GATEWAY)
+    shown = [name for name in _NEEDED_BY_PAGES.get(PAYMENT_GATEWAY, ()) if not globals()[name]]
+    missing = _missing_for(PAYMENT_GATEWAY) + shown
     if missing:
         raise ValueError(f"PAYMENT_GATEWAY={PAYMENT_GATEWAY} needs {' and '.join(missing)} to be set")
+    if PAYMENT_GATEWAY == "stripe" and ("_live_" in STRIPE_PUBLISHABLE_KEY) != ("_live_" in STRIPE_SECRET_KEY):
+        raise ValueError("STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must both be for tests, or both live")
+
+
+def _carrier_lacks(carrier: str) -> list[str]:
+    return [name for name in _NEEDED_BY_CARRIER.get(carrier, ()) if not globals()[name]]
+
+
+def _check_carrier() -> None:
+    missing = _carrier_lacks(CARRIER)
+    if missing:
+        raise ValueError(f"CARRIER={CARRIER} needs {' and '.join(missing)} to be set")
 
 
 def _check_address(name: str, url: str, *schemes: str) -> None:
     if urlsplit(url).scheme not in schemes:
         raise ValueError(f"{name} must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+
+
+def _check_papers() -> None:
+    if not 1 <= len(SELLER_ADDRESS) <= 5 or not all(0 < len(line.strip()) <= 60 for line in SELLER_ADDRESS):
+        raise ValueError("SELLER_ADDRESS must be one to five lines of at most 60 characters each, separated by ;")
+    for country, percent in TAX_RATES.items():
+        fits = percent.is_finite() and 0 <= percent <= 100 and percent == round(percent, 3)
+        if not (fits and re.fullmatch("[A-Z]{2}", country)):
+            raise ValueError("TAX_RATES must be countries (two capitals) with 0 to 100 percent: DE=19,CH=8.1")
+    if SELLER_COUNTRY not in TAX_RATES:
+        raise ValueError(f"TAX_RATES lacks the rate of SELLER_COUNTRY, {SELLER_COUNTRY}")
+    try:
+        ZoneInfo(INVOICE_TIME_ZONE)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"INVOICE_TIME_ZONE is no known time zone: {INVOICE_TIME_ZONE!r}") from error
 
 
 def _derived(secret: str, purpose: str) -> str:
@@ -124,17 +218,27 @@ def _derived(secret: str, purpose: str) -> str:
 try:
     env.seal()
     _check_gateway()
+    _check_carrier()
+    _check_papers()
     _check_address("DATABASE_URL", DATABASE_URL, "postgresql", "postgres")
     if SAGA_BREAKER_LONGEST_SECONDS < SAGA_BREAKER_PAUSE_SECONDS:
         raise ValueError("SAGA_BREAKER_LONGEST_SECONDS must not be less than SAGA_BREAKER_PAUSE_SECONDS")
     _check_address("REDIS_URL", REDIS_URL, "redis", "rediss", "unix")
+    MAIL_SERVER = mail_server(EMAIL_URL, timeout_seconds=MAIL_TIMEOUT_SECONDS)
+    MAIL_DOMAIN = check_sender(MAIL_FROM)
     # A connection is kept for ten minutes: making one costs more than most of what is done with it.
     database = dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)
 except (EnvError, ValueError) as error:
     sys.exit(f"The environment has a bad setting: {error}")
+SELLER_ADDRESS = [line.strip() for line in SELLER_ADDRESS]
 SANDBOX_GATEWAY_URL = SANDBOX_GATEWAY_URL or f"http://127.0.0.1:{PORT + 1000}"
 SANDBOX_WEBHOOK_SECRET = SANDBOX_WEBHOOK_SECRET or f"whsec_{_derived(SECRET_KEY, 'sandbox webhooks')}"
 PAYMENT_GATEWAYS_READY = [name for name in PAYMENT_GATEWAYS if not _missing_for(name)]
+SANDBOX_CARRIER_URL = SANDBOX_CARRIER_URL or f"http://127.0.0.1:{PORT + 1001}"
+SANDBOX_CARRIER_WEBHOOK_SECRET = (
+    SANDBOX_CARRIER_WEBHOOK_SECRET or f"whsec_{_derived(SECRET_KEY, 'sandbox carrier webhooks')}"
+)
+CARRIERS_READY = [name for name in CARRIERS if not _carrier_lacks(name)]
 PAYMENT_RETURN_URL = PAYMENT_RETURN_URL or f"{PUBLIC_URL}/orders/{{order}}"
 # Only of the statements that move groups (`kernel.bulk`): each is planned once, at its third use on a connection.
 prepared: dict[str, Any] = {"prepare_threshold": 2} if PREPARED_STATEMENTS else {}
@@ -171,6 +275,7 @@ INSTALLED_APPS = [
     "marketplace.sagas",
     "marketplace.outbox",
     "marketplace.idempotency",
+    "marketplace.mail",
     "inventory",
     "payments",
     "fulfillment",
@@ -225,6 +330,8 @@ LOGOUT_REDIRECT_URL = "/"
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "marketplace" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
@@ -288,40 +395,24 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BEAT_SCHEDULER = "marketplace.beat:Scheduler"
 CELERY_TIMEZONE = "UTC"
+
+
+def _every(seconds: float, task: str, *, queue: str) -> dict[str, Any]:
+    """A task of beat's; a message that nobody has taken after two turns, or an hour, is no longer worth anything."""
+    expires = min(seconds * 2, max(seconds, 3600.0))
+    return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": expires}}
+
+
 CELERY_BEAT_SCHEDULE = {
-    "saga-sweep": {
-        "task": "marketplace.sagas.tasks.sweep",
-        "schedule": SAGA_SWEEP_SECONDS,
-        "options": {"queue": "orders", "expires": SAGA_SWEEP_SECONDS * 2},
-    },
-    "archive-sagas": {
-        "task": "marketplace.sagas.tasks.archive_finished",
-        "schedule": 3600.0,
-        "options": {"queue": "orders", "expires": 3600.0},
-    },
-    "expire-reservations": {
-        "task": "orders.tasks.expire_reservations",
-        "schedule": 10.0,
-        "options": {"queue": "orders", "expires": 20.0},
-    },
-    "payment-news": {
-        "task": "payments.tasks.look_after",
-        "schedule": PAYMENT_SWEEP_SECONDS,
-        "options": {"queue": "payments", "expires": PAYMENT_SWEEP_SECONDS * 2},
-    },
-    "reconcile": {
-        "task": "payments.tasks.reconcile",
-        "schedule": 3600.0,
-        "options": {"queue": "payments", "expires": 3600.0},
-    },
-    "forget-webhooks": {
-        "task": "payments.tasks.forget_webhooks",
-        "schedule": 3600.0,
-        "options": {"queue": "payments", "expires": 3600.0},
-    },
-    "purge-idempotency-keys": {
-        "task": "marketplace.idempotency.tasks.purge",
-        "schedule": 3600.0,
-        "options": {"queue": "orders", "expires": 3600.0},
-    },
+    "saga-sweep": _every(SAGA_SWEEP_SECONDS, "marketplace.sagas.tasks.sweep", queue="orders"),
+    "archive-sagas": _every(3600.0, "marketplace.sagas.tasks.archive_finished", queue="orders"),
+    "expire-reservations": _every(10.0, "orders.tasks.expire_reservations", queue="orders"),
+    "payment-news": _every(PAYMENT_SWEEP_SECONDS, "payments.tasks.look_after", queue="payments"),
+    "parcel-news": _every(CARRIER_SWEEP_SECONDS, "fulfillment.tasks.look_after", queue="fulfillment"),
+    "forget-carrier-webhooks": _every(3600.0, "fulfillment.tasks.forget_webhooks", queue="fulfillment"),
+    "reconcile": _every(3600.0, "payments.tasks.reconcile", queue="payments"),
+    "forget-webhooks": _every(3600.0, "payments.tasks.forget_webhooks", queue="payments"),
+    "send-messages": _every(MAIL_SWEEP_SECONDS, "orders.tasks.look_after_messages", queue="messages"),
+    "forget-collected-mails": _every(3600.0, "marketplace.mail.tasks.forget", queue="messages"),
+    "purge-idempotency-keys": _every(3600.0, "marketplace.idempotency.tasks.purge", queue="orders"),
 }

@@ -9,6 +9,8 @@ urlpatterns = [
     path("api/", include("inventory.api.urls")),
     path("api/", include("orders.api.urls")),
     path("api/", include("payments.api.urls")),
+    path("api/", include("fulfillment.api.printing")),
+    path("api/", include("fulfillment.api.urls")),
     path("api/", include("marketplace.accounts.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),

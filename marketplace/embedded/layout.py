@@ -36,6 +36,10 @@ class Layout:
         return self.data_dir / "sandbox"
 
     @property
+    def carrier_data(self) -> Path:
+        return self.data_dir / "carrier"
+
+    @property
     def logs(self) -> Path:
         return self.data_dir / "logs"
 

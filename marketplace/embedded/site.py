@@ -17,7 +17,7 @@ from marketplace.embedded.output import say
 from marketplace.embedded.processes import MARK, Record
 from marketplace.embedded.supervisor import Service, Supervisor, stop_signals, together
 
-QUEUES = "orders,inventory,payments,fulfillment"
+QUEUES = "orders,inventory,payments,fulfillment,messages"
 PROBE_SECONDS = 5.0
 BANK_LATENCY_MS = "400"  # unless PAYMENT_LATENCY_MS says otherwise: a real bank takes about as long
 _MANAGE = [sys.executable, "manage.py"]
@@ -38,6 +38,8 @@ def _check(wanted: servers.Wanted) -> None:
     checks.port_is_free(settings.HOST, settings.PORT, purpose="the shop")
     if _sandbox_is_ours():
         checks.port_is_free("127.0.0.1", settings.PORT + 1000, purpose="the sandbox gateway")
+    if _carrier_is_ours():
+        checks.port_is_free("127.0.0.1", settings.PORT + 1001, purpose="the sandbox carrier")
     if not wanted.postgres:
         checks.database_answers(settings.DATABASES["default"])
     if not wanted.valkey:
@@ -105,6 +107,19 @@ def stages(layout: Layout, environment: Mapping[str, str]) -> list[list[Service]
             "SANDBOX_WEBHOOK_SECRET": settings.SANDBOX_WEBHOOK_SECRET,
         },
     )
+    carrier = Service(
+        "carrier",
+        [
+            *(sys.executable, "-m", "fulfillment.carriers.sandbox"),
+            *("--listen", f"127.0.0.1:{settings.PORT + 1001}", "--data", str(layout.carrier_data)),
+        ],
+        {
+            "SANDBOX_CARRIER_WEBHOOK_URL": f"http://{_here()}:{settings.PORT}/api/fulfillment/webhooks/sandbox",
+            "SANDBOX_CARRIER_WEBHOOK_HOST": host,
+            **environment,
+            "SANDBOX_CARRIER_WEBHOOK_SECRET": settings.SANDBOX_CARRIER_WEBHOOK_SECRET,
+        },
+    )
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "marketplace"]
     worker = Service(
         "worker",
@@ -131,11 +146,16 @@ def stages(layout: Layout, environment: Mapping[str, str]) -> list[list[Service]
         ready=_web_answers,
         stop_seconds=15.0,
     )
-    return [*([[sandbox]] if _sandbox_is_ours() else []), [worker, relay], [beat, web]]
+    outside = [*([sandbox] if _sandbox_is_ours() else []), *([carrier] if _carrier_is_ours() else [])]
+    return [*([outside] if outside else []), [worker, relay], [beat, web]]
 
 
 def _sandbox_is_ours() -> bool:
     return settings.PAYMENT_GATEWAY == "sandbox" and not os.environ.get("SANDBOX_GATEWAY_URL")
+
+
+def _carrier_is_ours() -> bool:
+    return settings.CARRIER == "sandbox" and not os.environ.get("SANDBOX_CARRIER_URL")
 
 
 def _here() -> str:
@@ -166,13 +186,15 @@ async def _web_answers() -> bool:
 
 def _welcome(layout: Layout) -> str:
     sandbox = f"  Sandbox bank   {settings.SANDBOX_GATEWAY_URL}\n" if _sandbox_is_ours() else ""
+    mails = "" if settings.MAIL_SERVER else f"  Mails          {settings.PUBLIC_URL}/admin/mail/collectedmail/\n"
+    carrier = f"  Carrier        {settings.SANDBOX_CARRIER_URL}\n" if _carrier_is_ours() else ""
     return (
         "\nMarketplace is ready.\n\n"
         f"  Shop           {settings.PUBLIC_URL}/\n"
         f"  Admin          {settings.PUBLIC_URL}/admin/\n"
         f"  API            {settings.PUBLIC_URL}/api/docs\n"
-        f"{sandbox}"
-        "  Sign in as     user-1, user-2, or staff (who sees the admin); the password is: marketplace\n"
+        f"{sandbox}{carrier}{mails}"
+        "  Sign in as     user-1, user-2, staff (who sees the admin) or warehouse (who packs); password: marketplace\n"
         f"  Logs           {layout.logs}\n\n"
         "Ctrl-C stops everything.\n"
     )

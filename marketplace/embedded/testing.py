@@ -27,6 +27,9 @@ OF_THE_TEST_RUN = (
     "SANDBOX_GATEWAY_URL",
     "SANDBOX_WEBHOOK_URL",
     "SANDBOX_WEBHOOK_HOST",
+    "SANDBOX_CARRIER_URL",
+    "SANDBOX_CARRIER_WEBHOOK_URL",
+    "SANDBOX_CARRIER_WEBHOOK_HOST",
     "PUBLIC_URL",
 )
 
@@ -41,6 +44,7 @@ class Site:
         self.environment = {**inherited, "DATA_DIR": str(self.layout.data_dir), "PORT": str(self.port), **environment}
         self.url = f"http://127.0.0.1:{self.port}"
         self.sandbox_url = f"http://127.0.0.1:{self.port + 1000}"
+        self.carrier_url = f"http://127.0.0.1:{self.port + 1001}"
         self.said = self.layout.data_dir / "said.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -108,13 +112,14 @@ def running_site(data_dir: Path, **environment: str) -> Iterator[Site]:
 
 
 def free_port() -> int:
-    """Return a port that is free now, and so is the one a thousand above it (the sandbox gateway's)."""
+    """Return a port that is free now, and so are the two a thousand above it (the sandbox gateway's and carrier's)."""
     while True:
-        with socket.socket() as shop, socket.socket() as sandbox:
+        with socket.socket() as shop, socket.socket() as sandbox, socket.socket() as carrier:
             shop.bind(("127.0.0.1", 0))
             port: int = shop.getsockname()[1]
             try:
                 sandbox.bind(("127.0.0.1", port + 1000))
+                carrier.bind(("127.0.0.1", port + 1001))
             except (OSError, OverflowError):
                 continue
             return port

@@ -100,6 +100,26 @@ def test_a_secret_for_webhooks_that_is_no_base64_is_told_but_not_shown(tmp_path)
     assert "AAA" not in line
 
 
+STRIPE = {"PAYMENT_GATEWAY": "stripe", "STRIPE_WEBHOOK_SECRET": "whsec_1", "STRIPE_SECRET_KEY": "sk_test_1"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (STRIPE, "PAYMENT_GATEWAY=stripe needs STRIPE_PUBLISHABLE_KEY to be set"),
+        ({**STRIPE, "STRIPE_PUBLISHABLE_KEY": "sk_test_1"}, "STRIPE_PUBLISHABLE_KEY"),
+        ({**STRIPE, "STRIPE_PUBLISHABLE_KEY": "pk_live_1"}, "must both be for tests, or both live"),
+        ({"PAYMENT_GATEWAY": "paypal", "PAYPAL_CLIENT_ID": "one two"}, "PAYPAL_CLIENT_ID"),
+        ({"PAYMENT_GATEWAY": "paypal"}, "PAYPAL_CLIENT_ID and PAYPAL_CLIENT_SECRET and PAYPAL_WEBHOOK_ID to be set"),
+    ],
+)
+def test_a_gateway_without_its_keys_is_told(tmp_path, settings, says):
+    line = refusal(tmp_path, **settings)
+    assert line.startswith("The environment has a bad setting")
+    assert says in line
+    assert "sk_test_1" not in line
+
+
 @pytest.mark.parametrize(("name", "value"), [("DATABASE_URL", "sqlite:///shop.db"), ("REDIS_URL", "nonsense")])
 def test_an_address_of_something_else_is_told(tmp_path, name, value):
     assert refusal(tmp_path, **{name: value}).startswith(f"The environment has a bad setting: {name} ")
