@@ -2,6 +2,7 @@
 
 import pytest
 
+from fulfillment.testing import carrier_server, sandbox_carrier  # noqa: F401
 from payments.testing import lossy_proxy, sandbox_gateway, sandbox_server  # noqa: F401
 from tests.shop import Shop
 

@@ -7,6 +7,9 @@ from uuid import UUID
 
 from django.db import transaction
 
+from fulfillment import scanning
+from fulfillment import services as fulfillment
+from fulfillment.selectors import shipments_of
 from inventory import services as inventory
 from inventory.models import Category, LedgerEntry, Product, Reservation, Stock
 from marketplace.kernel.clock import database_now
@@ -40,14 +43,24 @@ class Shop:
             inventory.receive(sku=sku, quantity=units, now=database_now(), actor="test", reason="delivery")
         return product
 
-    def order(self, sku: str, quantity: int = 1, *, token: str = "tok_visa", user: str = "user-1") -> OrderView:
+    def order(self, sku: str, quantity: int = 1, **more: Any) -> OrderView:
         """Place an order, and leave it to the workers."""
-        return self.order_lines([(sku, quantity)], token=token, user=user)
+        return self.order_lines([(sku, quantity)], **more)
 
-    def order_lines(self, lines: list[tuple[str, int]], *, token: str = "tok_visa", user: str = "user-1") -> OrderView:
+    def order_lines(
+        self,
+        lines: list[tuple[str, int]],
+        *,
+        token: str = "tok_visa",
+        user: str = "user-1",
+        address: dict[str, Any] | None = None,
+    ) -> OrderView:
         requests = tuple(OrderLineRequest(quantity=quantity, sku=sku) for sku, quantity in lines)
         with transaction.atomic():
-            return services.place(NewOrder(lines=requests, user_id=user, payment_method=token), now=database_now())
+            return services.place(
+                NewOrder(lines=requests, user_id=user, payment_method=token, shipping_address=address),
+                now=database_now(),
+            )
 
     def work(self, *, seconds: float = 5.0, queues: tuple[str, ...] = QUEUES) -> None:
         """Let one worker move everything that is due now."""
@@ -85,9 +98,10 @@ class Shop:
 
     @staticmethod
     def notes(order: OrderView) -> list[str]:
-        """What the order's timeline tells beside the changes of its status, as `who: why`."""
-        entries = selectors.timeline(order.id)
-        return [f"{entry.who}: {entry.why}" for entry in entries if entry.from_status == entry.to_status]
+        """What the timeline tells beside the changes of status, the warehouse's part left out, as `who: why`."""
+        entries = [entry for entry in selectors.timeline(order.id) if entry.from_status == entry.to_status]
+        of_parcels = ("The warehouse is to pack it", "The shipment is cancelled")
+        return [f"{entry.who}: {entry.why}" for entry in entries if not entry.why.startswith(of_parcels)]
 
     @staticmethod
     def levels(sku: str) -> tuple[int, int]:
@@ -111,9 +125,14 @@ class Shop:
         assert [row.sequence for row in rows] == list(range(1, len(rows) + 1))
         return [row.type for row in rows]
 
-    def bank_says(self, order: OrderView, *, event_id: str = "", **believes: Any) -> None:
-        """The gateway is seen to believe what it does, but for what `believes` changes; the news are passed on."""
-        payment_id = Payment.objects.filter(reference_id=order.id).latest("sequence").id
+    def bank_says(self, order: OrderView, *, event_id: str = "", attempt: int = 0, **believes: Any) -> None:
+        """The gateway is seen to believe what it does, but for what `believes` changes; the news are passed on.
+
+        Of the order's last attempt to pay, or of that one.
+        """
+        payments_of_it = Payment.objects.filter(reference_id=order.id)
+        chosen = payments_of_it.filter(sequence=attempt) if attempt else payments_of_it
+        payment_id = chosen.latest("sequence").id
         sighting = observations.sight(payment_id)
         if sighting.charge is not None:
             sighting = replace(sighting, charge=replace(sighting.charge, **believes))
@@ -135,10 +154,31 @@ class Shop:
         self.bank_says(order)
 
     def money(self, order: OrderView) -> list[tuple[str, int]]:
-        """Every movement of money for this order, by the gateway's own books."""
-        return self.gateway.movements(authorization_key(order.saga_id))
+        """Every movement of money for this order, by the gateway's own books, one attempt to pay after the other."""
+        attempts = range(1, selectors.order(order.id).payment_attempt + 1)
+        keys = [authorization_key(order.saga_id, attempt) for attempt in attempts]
+        return [movement for key in keys for movement in self.gateway.movements(key)]
 
 
-def authorization_key(saga_id: UUID) -> str:
-    """The key under which the saga asks for the authorization."""
-    return f"{saga_id}:authorize_payment"
+def delivered(shop: Shop, order: OrderView, carrier: Any) -> OrderView:
+    """Have an order packed, labelled and carried to the door, by the sandbox carrier; return it as it is then."""
+    shop.work()
+    assert services.packed([order.id], who="wanda", now=database_now()).packed
+    shop.work()
+    for kind in ("PICKED_UP", "OUT_FOR_DELIVERY", "DELIVERED"):
+        parcel = shipments_of([order.id])[order.id]
+        carrier.scan(parcel.label_key, kind)
+        seen = fulfillment.look(order.id)
+        assert seen is not None
+        with transaction.atomic():
+            scanning.take_in([scanning.News(parcel.id, seen.scans)], now=database_now())
+        scanning.pass_on(now=database_now())
+        shop.work()
+    arrived = shop.now(order)
+    assert arrived.status == "DELIVERED"
+    return arrived
+
+
+def authorization_key(saga_id: UUID, attempt: int = 1) -> str:
+    """The key under which the saga asks for the authorization of that attempt to pay."""
+    return f"{saga_id}:authorize_payment" + (f":{attempt}" if attempt > 1 else "")

@@ -111,9 +111,23 @@ BAD = [
     ({"currency": "euro"}, 400, "validation_error"),
     ({"email": "not an address"}, 400, "validation_error"),
     ({"paymentMethod": "tok visa; drop table"}, 400, "validation_error"),
+    ({"paymentMethod": "vault:8kk8451t"}, 400, "validation_error"),  # somebody's PayPal account, perhaps another's
     ({"shippingAddress": {"name": "x"}}, 400, "validation_error"),
     ({"userId": "user-1"}, 401, "not_authenticated"),
 ]
+
+
+@pytest.mark.parametrize("number", ["4242424242424242", "4242-4242-4242-4242", "tok_4242424242424242", "501800000912"])
+def test_the_number_of_a_card_is_refused_and_told_to_nobody(shop, laptop, caplog, number):
+    reply = post(APIClient(), body(paymentMethod=number))
+
+    assert (reply.status_code, reply.json()["errors"][0]["code"]) == (400, "card_data")
+    assert number not in reply.content.decode() + caplog.text
+    assert nothing_was_written()
+    reserved = post(APIClient(), {"items": [{"sku": "laptop-1", "quantity": 1}]}, key="press-of-somebody-else").json()
+    client = APIClient(headers={"X-Order-Secret": reserved["clientSecret"]})
+    paid = client.post(f"/api/orders/{reserved['id']}/pay", {"paymentMethod": number}, format="json")
+    assert (paid.status_code, paid.json()["errors"][0]["code"]) == (400, "card_data")
 
 
 @pytest.mark.core
@@ -306,7 +320,7 @@ def test_cancelling_a_confirmed_order_refunds_it(shop, laptop):
     shop.work()
     confirmed = client.get(order["links"]["self"]).json()
     assert (confirmed["status"], confirmed["refundStatus"]) == ("CONFIRMED", None)
-    assert confirmed["links"].keys() == {"self", "saga", "cancel"}
+    assert confirmed["links"].keys() == {"self", "saga", "cancel", "invoice"}
 
     replies = [client.post(confirmed["links"]["cancel"]) for _ in range(2)]
     assert [reply.status_code for reply in replies] == [202, 202]
@@ -317,13 +331,13 @@ def test_cancelling_a_confirmed_order_refunds_it(shop, laptop):
     assert (done.status_code, done.json()["status"], done.json()["refundStatus"]) == (200, "CANCELLED", "REFUNDED")
     assert done.json()["failureMessage"] == "You cancelled this order. Your money has been sent back."
     assert done.json()["payment"]["status"] == "REFUNDED"
-    assert done.json()["links"].keys() == {"self", "saga"}
+    assert done.json()["links"].keys() == {"self", "saga", "invoice", "creditNotes"}
     assert done.json()["sagaId"] == order["sagaId"]
     saga = client.get(order["links"]["saga"]).json()
     assert (saga["status"], saga["currentStep"]) == ("COMPLETED", None)
     assert saga["id"] != order["sagaId"]
-    assert [entry["step"] for entry in saga["history"]][-4:] == [
-        "confirm_order", "refund_payment", "restock_inventory", "close_order",
+    assert [entry["step"] for entry in saga["history"]][-5:] == [
+        "confirm_order", "shipment_stopped", "refund_payment", "restock_inventory", "close_order",
     ]  # fmt: skip
     assert shop.levels("laptop-1") == (5, 0)
 

@@ -67,7 +67,7 @@ def test_there_is_no_drawer_for_everything():
 
 def test_domain_code_reads_no_environment_of_its_own():
     """Every setting is read in one file; only what runs without Django reads the environment itself."""
-    apart = {"marketplace/settings.py", "payments/testing.py", "payments/gateways/sandbox/options.py"}
+    apart = {"marketplace/settings.py", "marketplace/sandbox/testing.py"}
     readers = [
         str(path.relative_to(ROOT))
         for path in SOURCES

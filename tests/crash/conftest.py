@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from django.db.models import Sum
 
 from marketplace.kernel.ids import new_id
 from marketplace.operations.auditor import audit
 from marketplace.sagas.testing.nursery import Nursery
 from marketplace.sagas.testing.seams import Boundary
+from orders.models import OrderLine
 from payments.testing import SandboxServer
 from tests.crash.scenarios import SKU
 from tests.shop import Shop
@@ -51,7 +53,13 @@ def bank(the_bank, settings):
 
 
 @pytest.fixture
-def crash_shop(bank, transactional_db):
+def outside(bank, sandbox_carrier):
+    """What a process needs in its environment to find the bank and the carrier."""
+    return {**bank.environment, **sandbox_carrier.environment}
+
+
+@pytest.fixture
+def crash_shop(bank, sandbox_carrier, transactional_db):
     """A shop with plenty of one product."""
     shop = Shop(bank)
     shop.stocked(SKU, PLENTY)
@@ -60,23 +68,31 @@ def crash_shop(bank, transactional_db):
 
 @pytest.fixture(scope="session")
 def nurseries():
-    """The one nursery of this test run, once somebody has asked for it: it holds no connections."""
-    born = []
+    """The nurseries of this test run, by PAYMENT_ATTEMPTS, each once it was asked for: they hold no connections."""
+    born = {}
     yield born
-    for one in born:
+    for one in born.values():
         one.close()
 
 
 @pytest.fixture
-def nursery(nurseries, process_environment, transactional_db, bank, tmp_path_factory):
-    """Where workers of this test's shop are born."""
-    if not nurseries:
+def attempts(request, settings):
+    """How often an order of this test's scenario may be paid."""
+    told = getattr(request.node, "callspec", None)
+    settings.PAYMENT_ATTEMPTS = getattr(told.params.get("scenario"), "attempts", 1) if told else 1
+    return settings.PAYMENT_ATTEMPTS
+
+
+@pytest.fixture
+def nursery(nurseries, attempts, process_environment, outside, tmp_path_factory):
+    """Where workers of this test's shop are born. Needs a database to which is committed."""
+    if attempts not in nurseries:
         environment = {
-            **process_environment, **bank.environment, "SAGA_RETRY_DELAY_SECONDS": "0",
-            "PAYMENT_TIMEOUT_SECONDS": "0.5", "LOG_LEVEL": "ERROR",
+            **process_environment, **outside, "SAGA_RETRY_DELAY_SECONDS": "0", "PAYMENT_TIMEOUT_SECONDS": "0.5",
+            "CARRIER_TIMEOUT_SECONDS": "0.5", "LOG_LEVEL": "ERROR", "PAYMENT_ATTEMPTS": str(attempts),
         }  # fmt: skip
-        nurseries.append(Nursery(environment, log=tmp_path_factory.mktemp("nursery") / "workers.log"))
-    return nurseries[0]
+        nurseries[attempts] = Nursery(environment, log=tmp_path_factory.mktemp("nursery") / "workers.log")
+    return nurseries[attempts]
 
 
 @pytest.fixture
@@ -86,8 +102,9 @@ def complaints(crash_shop):
     def look():
         yield from (f"the auditor: {finding}" for finding in audit(ask_gateway=True).findings)
         _, reserved = crash_shop.levels(SKU)
-        if reserved:
-            yield f"{reserved} units are held for nobody"
+        wanted = OrderLine.objects.filter(order__status="RESERVED").aggregate(units=Sum("quantity", default=0))["units"]
+        if reserved != wanted:
+            yield f"{reserved} units are held, and {wanted} of them for somebody"
 
     return look
 

@@ -54,7 +54,7 @@ def test_buy_now_walks_through_the_states_to_confirmed(page, running_shop):
     page.wait_for_timeout(1500)
     asked = len(seen)
     page.wait_for_timeout(1500)
-    assert len(seen) == asked  # a decided order is not asked about any more
+    assert len(seen) - asked <= 1  # a decided order is asked about now and then only, because of its parcel
 
 
 @pytest.mark.parametrize(

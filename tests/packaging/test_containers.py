@@ -12,6 +12,7 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
+from fulfillment.carriers.sandbox import options as carrier_options
 from marketplace.embedded import site
 from payments.gateways.sandbox import options
 
@@ -35,7 +36,19 @@ def names_read(path: Path, reader: str) -> set[str]:
 
 
 SETTINGS = names_read(ROOT / "marketplace" / "settings.py", "env")
-SANDBOX_SETTINGS = set(re.findall(r'"([A-Z_]{6,})"', Path(options.__file__).read_text()))
+SANDBOXES = {"payments.gateways.sandbox": options, "fulfillment.carriers.sandbox": carrier_options}
+# A webhook's address, host and secret are named by what they have in common.
+SANDBOX_SETTINGS = {
+    name: {
+        *re.findall(r'"([A-Z_]{6,})"', Path(read.__file__).read_text()),
+        *(
+            f"{prefix}_{what}"
+            for prefix in re.findall(r'"(SANDBOX_[A-Z_]*WEBHOOK)"', Path(read.__file__).read_text())
+            for what in ("URL", "HOST", "SECRET")
+        ),
+    }
+    for name, read in SANDBOXES.items()
+}
 
 
 def dockerfile_lines(instruction: str) -> list[str]:
@@ -62,12 +75,15 @@ def check_of(name: str) -> list[str]:
 
 def test_the_settings_are_found_where_they_are_read():
     assert {"PORT", "DATA_DIR", "DATABASE_URL", "SAGA_TIMEOUT_SECONDS", "STATIC_ROOT"} <= SETTINGS
-    assert {"SANDBOX_API_KEY", "PAYMENT_FAILURE_RATE", "PAYMENT_LATENCY_MS"} <= SANDBOX_SETTINGS & SETTINGS
+    assert {"SANDBOX_API_KEY", "PAYMENT_FAILURE_RATE", "PAYMENT_LATENCY_MS"} <= SANDBOX_SETTINGS[
+        "payments.gateways.sandbox"
+    ] & SETTINGS
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_variable_of_ours_is_read(name):
-    read = SANDBOX_SETTINGS if "payments.gateways.sandbox" in SERVICES[name].get("command", []) else SETTINGS
+    sandboxes = [one for one in SANDBOXES if one in SERVICES[name].get("command", [])]
+    read = SANDBOX_SETTINGS[sandboxes[0]] if sandboxes else SETTINGS
     assert set(SERVICES[name]["environment"]) - read == set()
 
 
@@ -78,7 +94,7 @@ def test_every_variable_of_an_image_is_one_it_reads(name):
 
 def test_every_variable_the_compose_file_takes_from_outside_is_a_setting():
     taken = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
-    assert taken - SETTINGS - SANDBOX_SETTINGS == set()
+    assert taken - SETTINGS - set().union(*SANDBOX_SETTINGS.values()) == set()
 
 
 def test_every_variable_of_the_dockerfile_is_read():
@@ -101,6 +117,8 @@ def test_every_command_exists_with_its_options(place):
             assert options_of(given) <= known_to(granian.cli.cli)
         case ["-m", "payments.gateways.sandbox", *given]:
             assert options.read(given, {}).port == 9000
+        case ["-m", "fulfillment.carriers.sandbox", *given]:
+            assert carrier_options.read(given, {}).port == 9001
         case ["-c", program]:
             ast.parse(program)
         case _:

@@ -1,11 +1,14 @@
 """A person decides about a real order: whatever they choose, units and money end where the books say."""
 
+from datetime import timedelta
+
 import pytest
 
 from marketplace.kernel.clock import database_now
 from marketplace.operations.auditor import audit
 from marketplace.sagas import attention, runner
 from marketplace.sagas.services import signal
+from marketplace.sagas.testing import let_pass
 from payments.testing import lossy_proxy  # noqa: F401
 from tests.shop import authorization_key
 
@@ -43,6 +46,9 @@ def test_an_undo_that_the_bank_did_not_answer_is_retried_once_it_does(shop, loss
     bank = settings.SANDBOX_GATEWAY_URL
     settings.SANDBOX_GATEWAY_URL = lossy_proxy.url
     lossy_proxy.lose_answers(1000)
+    shop.work()
+    assert shop.saga_status(order) == "COMPENSATING"
+    let_pass(order.saga_id, timedelta(days=1))
     shop.work()
     assert shop.saga_status(order) == "NEEDS_ATTENTION"
     assert shop.levels("laptop") == (2, 1)

@@ -127,6 +127,7 @@ def test_what_can_not_be_undone_is_refused_as_it_would_be(shop):
     with pytest.raises(NotParked):
         foresight.foresee(order.saga_id, now=database_now())
     services.cancel(order.id, actor="user-1", now=database_now())
+    shop.work(queues=("fulfillment",))
     shop.work(queues=("payments",))
     reversal = shop.now(order)
     row = SagaInstance.objects.get(name="reverse_order", subject_id=reversal.id)

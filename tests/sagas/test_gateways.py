@@ -1,4 +1,4 @@
-"""The same sagas through Stripe and through PayPal: the books are right on both sides, whatever is lost on the way."""
+"""The same sagas through every gateway: the books are right on both sides, whatever is declined or lost on the way."""
 
 import json
 from contextlib import contextmanager
@@ -14,6 +14,8 @@ from payments.gateways.base import ChargeStatus
 from payments.gateways.paypal.client import from_settings as paypal_client
 from payments.gateways.stripe.client import from_settings as stripe_client
 from payments.inbox import processing
+from payments.selectors import payments_of
+from payments.testing import answer_the_bank, signed_webhook
 from payments.tests.gateways.paypal import fake as paypal
 from payments.tests.gateways.stripe import fake as stripe
 from tests.shop import Shop, authorization_key
@@ -22,21 +24,42 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Bank:
-    """One of the providers' stand-ins, in words that both understand."""
+    """One of the providers' stand-ins, or the sandbox, in words that all understand.
+
+    `declined`: the methods that are declined, and the bank's words for why.
+    """
 
     def __init__(self, fake, client, *, approved, declined, paths):
         self.fake, self._client, self.approved, self.declined, self._paths = fake, client, approved, declined, paths
+        self.since = database_now()  # the sandbox's ledger goes back to other tests
+
+    @property
+    def url(self):
+        return self.fake.url
 
     def buyer_agrees(self, order):
         """On the provider's page."""
+        raise NotImplementedError
+
+    def buyer_refuses(self, order):
+        """On the provider's page, or there is no money where the buyer wants it taken from."""
         raise NotImplementedError
 
     def webhook(self, order):
         """Headers and body of what the provider then tells us."""
         raise NotImplementedError
 
+    @property
+    def line(self):
+        """The piece of the way to the bank on which answers get lost."""
+        return self.fake
+
     def lose(self, operation, times=1):
-        self.fake.lose_answers(times, of=self._paths[operation])
+        self.line.lose_answers(times, of=self._paths[operation])
+
+    @property
+    def has_lost_it(self):
+        return self.line._to_lose == 0
 
     def money(self, order):
         """Status, captured and refunded, as the provider has it."""
@@ -50,6 +73,9 @@ class StripeBank(Bank):
     def buyer_agrees(self, order):
         self.fake.decide(authorization_key(order.saga_id), approve=True)
 
+    def buyer_refuses(self, order):
+        self.fake.decide(authorization_key(order.saga_id), approve=False)
+
     def webhook(self, order):
         body = json.dumps(self.fake.event(authorization_key(order.saga_id)))
         return {"Stripe-Signature": WebhookSignature.generate_signature_header(body, "whsec_1")}, body.encode()
@@ -61,30 +87,67 @@ class PayPalBank(Bank):
     def buyer_agrees(self, order):
         self.fake.approve(order.payment.transaction_id or next(iter(self.fake.orders)))
 
+    def buyer_refuses(self, order):
+        (order_id,) = self.fake.orders
+        self.fake.approve(order_id)
+        self.fake.declines.add(order_id)
+
     def webhook(self, order):
         (order_id,) = self.fake.orders
         return self.fake.webhook(order_id, webhook_id="WH-1", kind="CHECKOUT.ORDER.APPROVED")
 
 
+class SandboxBank(Bank):
+    asks = "tok_requires_action"
+
+    def buyer_agrees(self, order):
+        assert answer_the_bank(order.payment.action_url, "approve").is_redirect
+
+    def buyer_refuses(self, order):
+        assert answer_the_bank(order.payment.action_url, "decline").is_redirect
+
+    def webhook(self, order):
+        return signed_webhook(authorization_key(order.saga_id))
+
+    @property
+    def line(self):
+        return self.proxy
+
+
 @contextmanager
-def stripe_bank(settings):
+def sandbox_bank(request, settings):
+    server = request.getfixturevalue("sandbox_gateway")
+    proxy = request.getfixturevalue("lossy_proxy")
+    settings.SANDBOX_GATEWAY_URL = proxy.url
+    paths = {"authorize": "/authorizations", "capture": "/capture", "void": "/void", "refund": "/refund"}
+    declined = {"tok_declined": "card_declined", "tok_insufficient_funds": "insufficient_funds"}
+    bank = SandboxBank(server, server.gateway, approved="tok_visa", declined=declined, paths=paths)
+    bank.proxy = proxy
+    yield bank
+
+
+@contextmanager
+def stripe_bank(request, settings):
     with stripe.running() as fake:
         settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_1", fake.url
         settings.STRIPE_WEBHOOK_SECRET = "whsec_1"
         paths = {"authorize": "/payment_intents", "capture": "/capture", "void": "/cancel", "refund": "/refunds"}
-        yield StripeBank(fake, stripe_client, approved=stripe.APPROVED, declined=stripe.DECLINED, paths=paths)
+        declined = {stripe.DECLINED: "card_declined", stripe.POOR: "insufficient_funds"}
+        declined |= {"ctoken_declined": "card_declined"}  # of the Payment Element
+        yield StripeBank(fake, stripe_client, approved=stripe.APPROVED, declined=declined, paths=paths)
 
 
 @contextmanager
-def paypal_bank(settings):
+def paypal_bank(request, settings):
     with paypal.running() as fake:
         settings.PAYPAL_CLIENT_ID, settings.PAYPAL_CLIENT_SECRET = "test", "secret"
         settings.PAYPAL_API_BASE, settings.PAYPAL_WEBHOOK_ID = fake.url, "WH-1"
         paths = {"authorize": "/orders", "capture": "/capture", "void": "/void", "refund": "/refund"}
-        yield PayPalBank(fake, paypal_client, approved=paypal.APPROVED, declined=paypal.DECLINED, paths=paths)
+        declined = {paypal.DECLINED: "instrument_declined"}
+        yield PayPalBank(fake, paypal_client, approved=paypal.APPROVED, declined=declined, paths=paths)
 
 
-BANKS = {"stripe": stripe_bank, "paypal": paypal_bank}
+BANKS = {"sandbox": sandbox_bank, "stripe": stripe_bank, "paypal": paypal_bank}
 
 
 @pytest.fixture(params=BANKS)
@@ -93,7 +156,7 @@ def bank(request, settings):
     settings.PAYMENT_TIMEOUT_SECONDS = 2.0
     settings.SAGA_RETRY_DELAY_SECONDS = 0.0
     settings.SAGA_BREAKER_FAILURES = 1000
-    with BANKS[request.param](settings) as bank:
+    with BANKS[request.param](request, settings) as bank:
         yield bank
 
 
@@ -104,8 +167,9 @@ def shop(bank, db):
     return shop
 
 
-def agree():
-    return reconciliation.reconcile(pause=lambda seconds: None).open == 0
+def agree(bank):
+    """Both sides' books, as far as they are of this test."""
+    return reconciliation.reconcile(since=bank.since, pause=lambda seconds: None).open == 0
 
 
 @pytest.mark.parametrize("lost", [None, "authorize", "capture"])
@@ -116,15 +180,28 @@ def test_an_order_is_confirmed_and_paid_once(shop, bank, lost):
     assert (order.status, order.payment.status) == ("CONFIRMED", "CAPTURED")
     assert bank.money(order) == (ChargeStatus.CAPTURED, 129_900, 0)
     assert shop.levels("laptop") == (4, 0)
-    assert agree()
+    assert bank.has_lost_it
+    assert agree(bank)
 
 
-def test_a_declined_card_ends_the_order_and_holds_nothing(shop, bank):
-    order = shop.bought("laptop", token=bank.declined)
+def test_each_decline_ends_the_order_and_holds_nothing(shop, bank):
+    for method, code in bank.declined.items():
+        order = shop.bought("laptop", token=method)
+        assert (order.status, order.failure_code, order.payment.status) == ("FAILED", "payment_declined", "FAILED")
+        assert payments_of([order.id])[order.id].failure_code == code
+        assert bank.money(order) is None
+        assert shop.levels("laptop") == (5, 0)
+    assert agree(bank)
+
+
+def test_a_decline_whose_answer_is_lost_is_a_decline(shop, bank):
+    bank.lose("authorize")
+    order = shop.bought("laptop", token=next(iter(bank.declined)))
     assert (order.status, order.failure_code, order.payment.status) == ("FAILED", "payment_declined", "FAILED")
     assert bank.money(order) is None
     assert shop.levels("laptop") == (5, 0)
-    assert agree()
+    assert bank.has_lost_it
+    assert agree(bank)
 
 
 @pytest.mark.parametrize("lost", [None, "authorize", "void"])
@@ -136,7 +213,8 @@ def test_what_the_fraud_check_refuses_is_let_go(shop, bank, settings, lost):
     assert (order.status, order.failure_code, order.payment.status) == ("FAILED", "fraud_rejected", "VOIDED")
     assert bank.money(order) == (ChargeStatus.VOIDED, 0, 0)
     assert shop.levels("laptop") == (5, 0)
-    assert agree()
+    assert bank.has_lost_it
+    assert agree(bank)
 
 
 @pytest.mark.parametrize("lost", [None, "refund"])
@@ -150,25 +228,42 @@ def test_a_cancelled_order_is_refunded_once(shop, bank, lost):
     assert (order.status, order.payment.status, order.refund_status) == ("CANCELLED", "REFUNDED", "REFUNDED")
     assert bank.money(order) == (ChargeStatus.REFUNDED, 129_900, 129_900)
     assert shop.levels("laptop") == (5, 0)
-    assert agree()
+    assert bank.has_lost_it
+    assert agree(bank)
 
 
 def test_a_buyer_who_agrees_on_the_providers_page_has_bought(shop, bank, settings):
     order = shop.bought("laptop", token=bank.asks)
     assert (order.status, order.payment.status) == ("PAYMENT_PENDING", "PENDING")
-    assert order.payment.action_url.startswith(bank.fake.url)
+    assert order.payment.action_url.startswith(bank.url)
     bank.buyer_agrees(order)
+    order = told(shop, bank, settings, order)
+    assert (order.status, order.payment.status) == ("CONFIRMED", "CAPTURED")
+    assert bank.money(order) == (ChargeStatus.CAPTURED, 129_900, 0)
+    assert agree(bank)
+
+
+def test_a_buyer_who_does_not_agree_has_bought_nothing(shop, bank, settings):
+    order = shop.bought("laptop", token=bank.asks)
+    bank.buyer_refuses(order)
+    order = told(shop, bank, settings, order)
+    assert (order.status, order.failure_code, order.payment.status) == ("FAILED", "payment_declined", "FAILED")
+    assert bank.money(order) in (None, (ChargeStatus.DECLINED, 0, 0))
+    assert shop.levels("laptop") == (5, 0)
+    assert agree(bank)
+
+
+def told(shop, bank, settings, order):
+    """The provider tells us of the order, twice, as they do at times; return it as it is then."""
     headers, body = bank.webhook(order)
-    for _ in range(2):  # providers send twice at times
+    for _ in range(2):
         reply = APIClient().generic(
             "POST", f"/api/payments/webhooks/{settings.PAYMENT_GATEWAY}", body, "application/json", headers=headers
         )
         assert reply.status_code == 202
     assert processing.process_due() == 1
     shop.work()
-    order = shop.now(order)
-    assert (order.status, order.payment.status) == ("CONFIRMED", "CAPTURED")
-    assert agree()
+    return shop.now(order)
 
 
 def test_a_bank_that_never_answers_keeps_no_money(shop, bank):

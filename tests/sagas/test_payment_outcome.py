@@ -13,7 +13,7 @@ from marketplace.sagas.models import SagaInstance
 from marketplace.sagas.stepping import Pass
 from orders import placing, services
 from orders.api.serializers import as_json
-from orders.sagas.place_order_1 import PlaceOrder1
+from orders.sagas.place_order_2 import PlaceOrder2
 from payments.models import Attempt
 from payments.testing import answer_the_bank
 from tests.sagas.test_place_order import HAPPY
@@ -270,12 +270,19 @@ def test_a_cancel_and_the_outcome(shop, pending, cancel_first):
     assert (shop.levels("laptop"), found()) == ((1, 0), [])
 
 
-def test_an_order_of_the_version_before_goes_on_as_it_began(shop, monkeypatch):
+def test_an_order_of_the_version_before_goes_on_as_it_began(shop, monkeypatch, settings):
+    settings.PAYMENT_ATTEMPTS = 3
     shop.stocked("laptop", 2)
-    monkeypatch.setattr(placing, "PlaceOrder", PlaceOrder1)
+    monkeypatch.setattr(placing, "PlaceOrder", PlaceOrder2)
     order = shop.bought("laptop")
-    assert (order.status, row(order).version, shop.story(order)) == ("CONFIRMED", 1, HAPPY)
+    assert (order.status, row(order).version, shop.story(order)) == ("CONFIRMED", 2, HAPPY)
 
-    impatient = shop.bought("laptop", token="tok_requires_action")
-    assert (impatient.status, impatient.failure_code) == ("FAILED", "payment_timeout")
-    assert (shop.money(impatient), shop.levels("laptop"), found()) == ([("VOID", 0)], (1, 0), [])
+    poor = shop.bought("laptop", token="tok_declined")
+    assert (poor.status, poor.failure_code) == ("FAILED", "payment_declined")
+    assert (shop.money(poor), shop.levels("laptop"), found()) == ([], (1, 0), [])
+
+    suspicious = shop.bought("laptop", token="tok_review")
+    assert (suspicious.status, suspicious.failure_code, suspicious.review_status) == ("FAILED", "fraud_rejected", "")
+    assert (shop.money(suspicious), shop.levels("laptop"), found()) == (
+        [("AUTHORIZE", 1000), ("VOID", 1000)], (1, 0), [],
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from marketplace.sagas.models import SagaInstance
 from orders import services
 from orders.errors import NotCancellable, NotPayable
 from orders.models import Order
+from orders.sagas.bank import HOLD_MARGIN
 from orders.tasks import expire_reservations
 from tests.shop import authorization_key
 
@@ -42,6 +43,19 @@ def test_an_order_that_can_be_paid_is_confirmed(shop):
         "ORDER_CREATED", "SAGA_STARTED", "INVENTORY_RESERVED", "ORDER_RESERVED", "PAYMENT_AUTHORIZED", "ORDER_PAID",
         "PAYMENT_CAPTURED", "INVENTORY_COMMITTED", "ORDER_CONFIRMED", "SAGA_COMPLETED",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ttl", [30, 900])
+def test_a_hold_lasts_for_as_long_as_the_payment_may_take(shop, settings, ttl):
+    """Whether or not it did so from the start."""
+    settings.RESERVATION_TTL_SECONDS = ttl
+    shop.stocked("laptop", 3)
+    begun = database_now()
+
+    order = shop.bought("laptop")
+
+    needed = begun + timedelta(seconds=settings.SAGA_TIMEOUT_SECONDS) + HOLD_MARGIN
+    assert Reservation.objects.get(owner_id=order.id).expires_at >= needed
 
 
 @pytest.mark.core

@@ -94,7 +94,7 @@ def test_a_worker_of_an_unknown_queue_does_not_start(run: Run) -> None:
     assert ended.returncode != 0
     assert (
         "Not starting: there is no queue 'paymnets' for a worker to serve: there are orders, inventory, payments, "
-        "fulfillment." in ended.stderr
+        "fulfillment, messages." in ended.stderr
     )
     assert "Traceback" not in ended.stderr
 

@@ -53,6 +53,7 @@ class Stripe:
 
     def __init__(self, fake):
         self.fake, self.environment = fake, {"PAYMENT_GATEWAY": "stripe", "STRIPE_API_BASE": fake.url}
+        self.environment["STRIPE_PUBLISHABLE_KEY"] = "pk_test_1"  # no secret
 
     def webhooks(self, orders):
         asking = orders[-1]

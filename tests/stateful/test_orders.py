@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from django.conf import settings as shop_settings
 from django.db import transaction
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as profile
@@ -33,8 +34,10 @@ from marketplace.sagas.models import SagaInstance, Status
 from marketplace.sagas.testing import Place, Story
 from marketplace.sagas.testing.seams import CLOSING, Boundary
 from orders import selectors, services
+from orders.fraud import reviews
 from orders.models import Order
 from orders.sagas.accept_late_payment import AcceptLatePayment
+from orders.sagas.fulfill_order import FulfillOrder
 from orders.sagas.payment_case import PaymentCase
 from orders.sagas.place_order import PlaceOrder
 from orders.sagas.reverse_order import ReverseOrder
@@ -58,6 +61,7 @@ EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES") or 0)
 UNDONE = {node.name for node in PlaceOrder.steps if getattr(node, "undo", None) is not None}
 PATH = ("inventory", "orders", "payments", "orders", "payments", "orders")  # of an order, from queue to queue
 ENDED = {"FAILED", "CANCELLED"}
+MOST_ATTEMPTS = 3  # to pay an order, in every other story
 
 tokens = st.sampled_from(
     [
@@ -70,6 +74,7 @@ tokens = st.sampled_from(
         "tok_insufficient_funds",
         "tok_flaky",
         "tok_fraud",
+        "tok_review",
         "tok_requires_action",
     ]
 )
@@ -98,9 +103,14 @@ class OrderStories(RuleBasedStateMachine):
         self.orders = []
         self.seen = {}
 
-    @initialize(first=st.lists(st.tuples(baskets, tokens), min_size=2, max_size=4), so_far=st.integers(0, len(PATH)))
-    def open_the_shop(self, first, so_far):
+    @initialize(
+        first=st.lists(st.tuples(baskets, tokens), min_size=2, max_size=4),
+        so_far=st.integers(0, len(PATH)),
+        attempts=st.sampled_from([1, MOST_ATTEMPTS]),
+    )
+    def open_the_shop(self, first, so_far, attempts):
         """Every story has products of its own, and some orders to begin with."""
+        shop_settings.PAYMENT_ATTEMPTS = attempts
         story = new_id().hex[-8:]
         self.skus = {name: f"{name}-{story}" for name in UNITS}
         for name, sku in self.skus.items():
@@ -120,7 +130,10 @@ class OrderStories(RuleBasedStateMachine):
     @has_orders
     @rule(which=which, token=st.sampled_from(["tok_visa", "tok_visa", "tok_declined"]))
     def pay(self, which, token):
-        self.count("pay", self.quietly(services.pay, self.order(which).id, method=token, now=database_now()))
+        """Of those that wait for it, if any do."""
+        waiting = [order for order in map(Shop.now, self.orders) if order.status == "RESERVED"] or self.orders
+        order = waiting[which % len(waiting)]
+        self.count("pay", self.quietly(services.pay, order.id, method=token, now=database_now()))
 
     @has_orders
     @rule(which=which, by_staff=st.booleans())
@@ -181,15 +194,26 @@ class OrderStories(RuleBasedStateMachine):
         self.count("a late request", arrive(which))
 
     @has_orders
-    @rule(which=which, deed=st.sampled_from(["withdraw", "reverse", "OPEN", "WON", "LOST"]), heard=st.booleans())
-    def let_the_bank_do_as_it_pleases(self, which, deed, heard):
-        """It lets go of what it held, takes money back, or hears the buyer complain; and tells of it, or not yet."""
+    @rule(
+        which=which,
+        deed=st.sampled_from(["withdraw", "reverse", "OPEN", "WON", "LOST"]),
+        attempt=st.integers(1, MOST_ATTEMPTS),
+        heard=st.booleans(),
+    )
+    def let_the_bank_do_as_it_pleases(self, which, deed, attempt, heard):
+        """It lets go of what it held, takes money back, or hears the buyer complain; and tells of it, or not yet.
+
+        What it has declined, it may hold after all.
+        """
         order = self.order(which)
-        key = authorization_key(order.saga_id)
+        key = authorization_key(order.saga_id, attempt)
         charge = self.bank.charge(key)
         if charge is None:
             return
-        if charge.status == "PENDING":
+        if charge.status == "DECLINED":
+            self.bank.change_its_mind(key)
+            deed = "change its mind"
+        elif charge.status == "PENDING":
             page = Shop.now(order).payment.action_url  # which we may not have been told of
             if page:
                 answer_the_bank(page, "approve" if which % 2 else "decline")
@@ -233,6 +257,16 @@ class OrderStories(RuleBasedStateMachine):
                 decide, saga.id, actor="ada", reason="As I see it.", now=database_now()
             )
 
+    @rule(which=which, verdict=st.sampled_from(["APPROVED", "REJECTED"]))
+    def review(self, which, verdict):
+        """Somebody looks at one of the orders that wait for it, or did."""
+        found = reviews.of_orders([order.id for order in self.orders])
+        if found:
+            about = {"actor": "ada", "reason": "As I see it.", "now": database_now()}
+            self.count(
+                f"a review {verdict}", self.quietly(reviews.decide, found[which % len(found)].id, verdict, **about)
+            )
+
     # --- what must be true --------------------------------------------------------------------------------------------
 
     @invariant()
@@ -264,13 +298,15 @@ class OrderStories(RuleBasedStateMachine):
         self.way_to_bank.mood = "well"
         while self.way_to_bank.on_the_way:
             self.way_to_bank.deliver(0)
-        for _ in range(60):
-            jump(timedelta(seconds=1000))  # longer than any hold: who has not paid by now never will
+        for turn in range(60):
+            # What no person has looked at in days, nobody will, and an order may only come to be looked at on the way.
+            # The other times are longer than any hold: who has not paid by now never will.
+            jump(timedelta(seconds=1000) if turn % 20 else timedelta(days=3))
             for order in self.orders:
                 self.settle_at_the_bank(order)
                 hear_from_the_bank(order.id, event_id=str(new_id()))
             work()
-            left = unfinished()
+            left = [saga for saga in unfinished() if not waits_for_the_warehouse(saga)]
             if not left:
                 return
             for saga in left:
@@ -280,12 +316,16 @@ class OrderStories(RuleBasedStateMachine):
 
     def settle_at_the_bank(self, order):
         """The bank decides what it has still to decide; what a person has to give back by hand is given back."""
-        key = authorization_key(order.saga_id)
-        charge = self.bank.charge(key)
-        if charge is not None and charge.dispute == "OPEN":
-            self.bank.dispute(key, "LOST" if charge.status == "CAPTURED" else "WON")  # it can't take what is back
-        elif charge is not None and charge.dispute == "WON" and Shop.now(order).status in ENDED:
-            self.bank.gateway().refund(key=f"{key}:by-hand", authorization_key=key, amount_minor=None)
+        for key, charge in self.charges(order):
+            if charge.dispute == "OPEN":
+                self.bank.dispute(key, "LOST" if charge.status == "CAPTURED" else "WON")  # it can't take what is back
+            elif charge.dispute == "WON" and Shop.now(order).status in ENDED:
+                self.bank.gateway().refund(key=f"{key}:by-hand", authorization_key=key, amount_minor=None)
+
+    def charges(self, order):
+        """What the bank knows of the attempts to pay an order."""
+        keys = [authorization_key(order.saga_id, attempt + 1) for attempt in range(MOST_ATTEMPTS)]
+        return [(key, charge) for key in keys if (charge := self.bank.charge(key)) is not None]
 
     def everything_is_where_it_should_be(self):
         report = audit(ask_gateway=True)
@@ -296,9 +336,10 @@ class OrderStories(RuleBasedStateMachine):
         for order in map(Shop.now, self.orders):
             self.count(f"order {order.status} {order.failure_code}".strip())
             assert order.status in {"CONFIRMED", *ENDED}, self.stories()
-            charge = self.bank.charge(authorization_key(order.saga_id))
-            kept = charge.captured_minor - charge.refunded_minor - charge.reversed_minor if charge else 0
-            held = charge is not None and charge.status == "AUTHORIZED"
+            charges = [charge for _, charge in self.charges(order)]
+            self.count("an order asked for twice or more", len(charges) > 1)
+            kept = sum(charge.captured_minor - charge.refunded_minor - charge.reversed_minor for charge in charges)
+            held = any(charge.status == "AUTHORIZED" for charge in charges)
             assert (kept, held) == (order.total_minor if order.status == "CONFIRMED" else 0, False), self.stories()
             for line in order.items if order.status == "CONFIRMED" else ():
                 sold[line.sku] += line.quantity
@@ -330,6 +371,11 @@ class OrderStories(RuleBasedStateMachine):
         )
 
 
+def waits_for_the_warehouse(saga):
+    """Whether this is an order that stands, and that nobody in these stories packs."""
+    return saga.name == FulfillOrder.name and not saga.undoing and saga.current_step in {"packed", "check_packed"}
+
+
 def way_out(saga):
     """How a person gets a parked saga to its end."""
     if saga.name == PaymentCase.name:
@@ -352,6 +398,7 @@ def own_bank(tmp_path, settings):
     settings.PAYMENT_GATEWAY = "sandbox"
     settings.SANDBOX_GATEWAY_URL = server.url
     settings.SANDBOX_API_KEY = server.api_key
+    settings.PAYMENT_ATTEMPTS = 1  # each story says how many
     settings.SAGA_CALL_CONCURRENCY = 1  # so that the same story goes the same way
     yield server
     server.stop()

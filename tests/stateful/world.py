@@ -12,7 +12,7 @@ from django.db.models import F
 
 from inventory.models import Reservation
 from marketplace.kernel.clock import database_now
-from marketplace.sagas.models import TERMINAL, SagaInstance, SagaSignal
+from marketplace.sagas.models import TERMINAL, Circuit, SagaInstance, SagaSignal
 from marketplace.sagas.runner import Worker
 from marketplace.sagas.testing.interception import Place
 from marketplace.sagas.testing.seams import Boundary, watched
@@ -127,7 +127,8 @@ def jump(span: timedelta) -> None:
     """Let `span` pass: whatever is still to come, for anybody, comes so much nearer."""
     with transaction.atomic():
         for model, names, rows in (
-            (SagaInstance, ("due_at", "wait_until", "deadline_at", "step_started_at"), {}),
+            (SagaInstance, ("due_at", "wait_until", "deadline_at", "step_started_at", "standby_since"), {}),
+            (Circuit, ("first_failed_at", "opened_at", "probe_at", "probe_until"), {}),
             (SagaSignal, ("received_at",), {}),
             (Reservation, ("expires_at",), {"state": "HELD"}),
             (Order, ("reserved_until",), {}),

@@ -1,0 +1,258 @@
+"""What can go wrong between a mail that is due and a server that takes it, on a real server."""
+
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import transaction
+
+from marketplace.kernel.clock import database_now
+from orders import services
+from orders.messages import bell, seats, sending, writing
+from orders.messages.models import Message, Status
+from orders.services import NewOrder, OrderLineRequest
+from orders.tasks import look_after_messages, send_messages
+from tests.postman import hang_up
+from tests.running import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def placed(shop, relay):
+    """Orders that wait for their payment, and so each of them one mail that is due: `placed(3)`."""
+    shop.stocked("lamp", 50)
+
+    def placed(count=1):
+        lines = (OrderLineRequest(quantity=1, sku="lamp"),)
+        with transaction.atomic():
+            for number in range(count):
+                services.place(NewOrder(lines=lines, email=f"buyer-{number}@example.org"), now=database_now())
+        relay()
+        return list(Message.objects.order_by("created_at"))
+
+    return placed
+
+
+def statuses():
+    return list(Message.objects.order_by("created_at").values_list("status", flat=True))
+
+
+def make_due():
+    Message.objects.filter(due_at__isnull=False).update(due_at=database_now())
+
+
+def test_an_address_that_there_is_not_fails_at_once_and_holds_up_nobody(placed, postman):
+    placed(3)
+    postman.unknown.add("buyer-1@example.org")
+
+    sending.send_due()
+
+    assert statuses() == [Status.SENT, Status.FAILED, Status.SENT]
+    refused = Message.objects.get(status=Status.FAILED)
+    assert refused.outcome == "The mail server refuses it: 550 5.1.1 No such user here"
+    assert (refused.tries, refused.due_at) == (1, None)
+    assert postman.conversations == 1
+
+
+def test_a_not_now_is_tried_again(placed, postman):
+    placed()
+    postman.answers += ["451 4.7.1 Greylisted, try again later"]
+
+    sending.send_due()
+    [row] = Message.objects.all()
+    assert (row.status, row.outcome) == (Status.WAITING, "451 4.7.1 Greylisted, try again later")
+
+    make_due()
+    sending.send_due()
+    row.refresh_from_db()
+    assert (row.status, row.tries, row.outcome) == (Status.SENT, 2, "")
+    assert len(postman.taken) == 1
+
+
+def test_a_server_that_is_down_costs_one_connection_a_batch_and_no_mail(placed, postman, settings):
+    settings.MAIL_RETRY_SECONDS = 60.0
+    placed(5)
+    postman.stop()
+
+    batch = sending.send_due()
+
+    assert (batch.count, batch.reachable) == (5, False)
+    rows = list(Message.objects.all())
+    assert {row.status for row in rows} == {Status.WAITING}
+    assert all("Connection refused" in row.outcome for row in rows)
+    pauses = [(row.due_at - database_now()).total_seconds() for row in rows]
+    assert all(20 < pause <= 60 for pause in pauses)
+    assert len(set(pauses)) == 5, "they must not all come back at once"
+
+    postman.start()
+    make_due()
+    sending.send_due()
+    assert statuses() == [Status.SENT] * 5
+    assert len({mail.message_id for mail in postman.taken}) == len(postman.taken) == 5
+
+
+def test_pauses_grow_up_to_an_hour(placed, postman, settings):
+    settings.MAIL_RETRY_SECONDS = 30.0
+    placed()
+    postman.stop()
+    pauses = []
+    for tries in (0, 3, 30):
+        Message.objects.update(due_at=database_now(), tries=tries)
+        sending.send_due()
+        pauses.append((Message.objects.get().due_at - database_now()).total_seconds())
+
+    assert 14 < pauses[0] <= 30
+    assert 119 < pauses[1] <= 240
+    assert 1799 < pauses[2] <= 3600
+
+
+def test_after_its_time_a_mail_is_given_up_and_seen(placed, postman, caplog):
+    placed()
+    postman.stop()
+    Message.objects.update(given_up_at=database_now())
+
+    sending.send_due()
+
+    [row] = Message.objects.all()
+    assert row.status == Status.FAILED
+    assert row.outcome.startswith("Given up. ConnectionRefusedError")
+    assert "message_given_up" in caplog.text
+
+
+def test_a_line_that_goes_dead_before_the_yes_means_the_same_mail_once_more(placed, postman):
+    placed()
+    postman.answers += [hang_up]
+
+    sending.send_due()
+    [row] = Message.objects.all()
+    assert row.status == Status.WAITING
+    assert row.outcome.startswith("Handed over, but no answer came")
+
+    make_due()
+    sending.send_due()
+    assert statuses() == [Status.SENT]
+    assert [mail.message_id for mail in postman.taken] == [f"<{row.id}@localhost>"] * 2
+
+
+def test_a_mail_that_can_not_be_written_holds_up_nobody(placed, postman, monkeypatch):
+    rows = placed(2)
+    write = writing.write
+
+    def broken(message, order):
+        if message.id == rows[0].id:
+            raise KeyError("no words")
+        return write(message, order)
+
+    monkeypatch.setattr(writing, "write", broken)
+    sending.send_due()
+
+    assert statuses() == [Status.WAITING, Status.SENT]
+    assert Message.objects.get(pk=rows[0].id).outcome == "KeyError: 'no words'"
+
+
+def test_who_has_lost_the_claim_marks_nothing(placed, postman):
+    placed()
+    postman.answers += [lambda server: None]
+    [claimed], _ = sending._claim(1)
+    make_due()
+    assert sending.send_due().count == 1
+
+    sending._again(claimed, "too late")
+
+    assert statuses() == [Status.SENT]
+
+
+def test_two_senders_at_once_send_each_mail_once(placed, postman):
+    placed(6)
+    first, _ = sending._claim(3)
+
+    assert sending.send_due().count == 3
+    assert len(first) == 3
+    assert len(postman.taken) == 3
+
+
+class TestTasks:
+    def test_one_ring_sends_all_that_is_due(self, placed, postman, redis):
+        placed(45)
+        bell.ring()
+
+        assert send_messages() == 45
+        assert statuses() == [Status.SENT] * 45
+
+    def test_what_nobody_rang_for_is_found(self, placed, postman):
+        placed()
+
+        assert look_after_messages() == 1
+
+    def test_no_more_workers_than_seats_wait_for_a_mail_server(self, placed, postman):
+        placed()
+        with seats.take() as first:
+            assert first.keep()
+            assert send_messages() == 0
+        assert send_messages() == 1
+
+
+class Worker:
+    """A real Celery worker, to be killed."""
+
+    def __init__(self, environment):
+        self._environment = environment
+
+    def start(self):
+        command = [
+            "-m",
+            "celery",
+            "-A",
+            "marketplace",
+            "worker",
+            "-Q",
+            "messages",
+            "--pool",
+            "solo",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+        self.process = subprocess.Popen(
+            [sys.executable, *command], cwd=django_settings.BASE_DIR, env=self._environment, stderr=subprocess.DEVNULL
+        )
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def worker(transactional_db, process_environment, postman):
+    environment = {**process_environment, "EMAIL_URL": postman.url, "MAIL_TIMEOUT_SECONDS": "2"}
+    worker = Worker(environment)
+    worker.start()
+    yield worker
+    worker.kill()
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_killed_before_the_yes_is_marked_sends_the_same_mail_again(placed, postman, worker, redis):
+    killed = []
+
+    def kill(server):
+        worker.kill()
+        killed.append(True)
+
+    postman.answers += [kill]
+    [row] = placed()
+    eventually(lambda: bell.ring() or killed, 120)  # as beat would: a ring is good for a minute
+    row.refresh_from_db()
+    assert (row.status, row.tries) == (Status.WAITING, 1)
+    assert row.due_at > database_now()  # the dead worker's claim; nobody else touches it before that
+
+    Message.objects.update(due_at=database_now() - timedelta(seconds=1))  # as the clock would
+    redis.flushdb()  # its seat, and all that was rung for
+    worker.start()
+    eventually(lambda: bell.ring() or statuses() == [Status.SENT], 120)
+
+    assert [mail.message_id for mail in postman.taken] == [f"<{row.id}@localhost>"] * 2
+    assert Message.objects.get().tries == 2

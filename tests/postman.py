@@ -1,0 +1,90 @@
+"""A real mail server (aiosmtpd) for tests: it keeps what it took, and can be rude, slow, silent, or away."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from marketplace.embedded.testing import free_port
+
+
+@dataclass
+class Taken:
+    """One mail that the server has said yes to."""
+
+    recipient: str
+    mail: EmailMessage
+
+    @property
+    def message_id(self) -> str:
+        return str(self.mail["Message-ID"])
+
+    @property
+    def subject(self) -> str:
+        return str(self.mail["Subject"])
+
+    @property
+    def text(self) -> str:
+        part = self.mail.get_body(("plain",))
+        assert part is not None
+        return str(part.get_content())
+
+    @property
+    def html(self) -> str:
+        part = self.mail.get_body(("html",))
+        assert part is not None
+        return str(part.get_content())
+
+
+@dataclass
+class Postman:
+    """`answers` are given to the next contents, one each: a reply, or what is done before the yes."""
+
+    port: int = field(default_factory=free_port)
+    taken: list[Taken] = field(default_factory=list)
+    answers: list[str | Callable[[Any], None]] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)  # addresses that are refused for good
+    conversations: int = 0
+    _controller: Controller | None = None
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller.start()
+
+    def stop(self) -> None:
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
+
+    async def handle_EHLO(self, server: Any, session: Any, envelope: Any, hostname: str, replies: Any) -> Any:  # noqa: N802
+        self.conversations += 1
+        session.host_name = hostname
+        return replies
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
+        if address in self.unknown:
+            return "550 5.1.1 No such user here"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        answer = self.answers.pop(0) if self.answers else "250 OK"
+        if isinstance(answer, str) and not answer.startswith("250"):
+            return answer
+        mail = message_from_bytes(envelope.content, policy=policy.default)
+        self.taken += [Taken(recipient, mail) for recipient in envelope.rcpt_tos]
+        if callable(answer):
+            answer(server)
+        return "250 OK" if callable(answer) else answer
+
+
+def hang_up(server: Any) -> None:
+    """To be put among `answers`: the content is taken, and the line goes dead before the yes."""
+    server.transport.abort()
