@@ -35,16 +35,17 @@ def _drain(count: int, *, skus: int, declined: float = 0.0) -> float:
         until_done(workers)
         failing += shop.fill(count, skus=skus, declined=declined)
         shop.settle()
-        seconds = until_done(workers)
+        seconds = until_done(workers, only=PlaceOrder.name)  # what is to be shipped then has its turn after that
+        until_done(workers)
     shop.check(confirmed=WARM_UP + count - failing, failed=failing)
     return count / seconds
 
 
-def until_done(workers: Popen[bytes]) -> float:
-    """Ring once, as the last order of many would have; return the seconds until nothing is left to do."""
+def until_done(workers: Popen[bytes], *, only: str = "") -> float:
+    """Ring once, as the last order of many would have; return the seconds until nothing (`only` of one) is left."""
     begun = time.perf_counter()
     doorbell.ring(PlaceOrder.steps[0].queue)
-    while shop.working():
+    while shop.working(only=only):
         if workers.poll() is not None:
             raise RuntimeError("The workers are gone.")
         if time.perf_counter() - begun > PATIENCE_SECONDS:

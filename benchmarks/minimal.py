@@ -14,12 +14,16 @@ CREATE TABLE charge (purchase_id bigint PRIMARY KEY, amount int NOT NULL, status
 CREATE TABLE step_done (id bigserial PRIMARY KEY, purchase_id bigint NOT NULL, step smallint NOT NULL,
     at timestamptz NOT NULL);
 CREATE INDEX ON step_done (purchase_id);
+CREATE TABLE counter (last bigint NOT NULL);
+CREATE TABLE invoice (number bigint PRIMARY KEY, purchase_id bigint NOT NULL UNIQUE, amount int NOT NULL);
 CREATE TABLE told (id bigserial PRIMARY KEY, topic text NOT NULL, body jsonb NOT NULL);
 INSERT INTO item SELECT n, 100000000, 0 FROM generate_series(0, 999) AS n;
 INSERT INTO purchase (sku, units, amount, status, step, changed_at)
     SELECT n % 1000, 1, 1999, 'CONFIRMED', 4, now() FROM generate_series(1, 5000) AS n;
 INSERT INTO hold SELECT id, sku, 1, 'SOLD' FROM purchase;
 INSERT INTO charge SELECT id, 1999, 'CAPTURED' FROM purchase;
+INSERT INTO counter VALUES (5000);
+INSERT INTO invoice SELECT n, id, 1999 FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM purchase) AS one;
 """
 
 # One transaction each, for any number of orders. They move what the real one's statements move, without its columns.
@@ -59,7 +63,10 @@ level AS (UPDATE minimal.item AS i SET held = held - s.units
 taken AS (UPDATE minimal.charge AS c SET status = 'CAPTURED' FROM sold WHERE c.purchase_id = sold.id),
 noted AS (INSERT INTO minimal.step_done (purchase_id, step, at) SELECT id, 3, clock_timestamp() FROM sold),
 announced AS (INSERT INTO minimal.told (topic, body)
-    SELECT 'confirmed', jsonb_build_object('purchase', id, 'amount', 1999) FROM sold)
+    SELECT 'confirmed', jsonb_build_object('purchase', id, 'amount', 1999) FROM sold),
+counted AS (UPDATE minimal.counter SET last = last + (SELECT count(*) FROM sold) RETURNING last),
+invoiced AS (INSERT INTO minimal.invoice (number, purchase_id, amount)
+    SELECT last - count(*) OVER () + row_number() OVER (ORDER BY id), id, 1999 FROM sold CROSS JOIN counted)
 UPDATE minimal.purchase AS p SET status = 'CONFIRMED', step = 4, changed_at = now() FROM sold WHERE p.id = sold.id
 """
 
@@ -77,9 +84,11 @@ def check(url: str) -> int:
         row = connection.execute(
             "SELECT count(*) FILTER (WHERE status = 'CONFIRMED'), count(*),"
             " (SELECT sum(100000000 - free) FROM minimal.item), (SELECT sum(held) FROM minimal.item),"
-            " (SELECT count(*) FROM minimal.told) FROM minimal.purchase"
+            " (SELECT count(*) FROM minimal.told), (SELECT max(number) FROM minimal.invoice),"
+            " (SELECT count(*) FROM minimal.invoice) FROM minimal.purchase"
         ).fetchone()
     assert row is not None
-    confirmed, purchases, taken, held, told = row
+    confirmed, purchases, taken, held, told, last_number, invoices = row
+    assert last_number == invoices == purchases, row  # one for each order, and no gap
     assert (confirmed, taken, held, told) == (purchases, purchases - 5000, 0, purchases - 5000), row
     return int(told)
