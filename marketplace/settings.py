@@ -56,6 +56,7 @@ SAGA_SWEEP_SECONDS: float = env.float("SAGA_SWEEP_SECONDS", 2.0, validate=valida
 SAGA_BATCH_SIZE: int = env.int("SAGA_BATCH_SIZE", 200, validate=validate.Range(min=1, max=5000))
 SAGA_CALL_CONCURRENCY: int = env.int("SAGA_CALL_CONCURRENCY", 32, validate=validate.Range(min=1, max=1000))
 SAGA_LEASE_SECONDS: float = env.float("SAGA_LEASE_SECONDS", 15.0, validate=validate.Range(min=1))
+WEBHOOK_LEASE_SECONDS: float = env.float("WEBHOOK_LEASE_SECONDS", 120.0, validate=validate.Range(min=1, max=3600))
 SAGA_WORKER_SLOTS: int = env.int("SAGA_WORKER_SLOTS", 2, validate=validate.Range(min=1, max=1000))
 SAGA_BREAKER_FAILURES: int = env.int("SAGA_BREAKER_FAILURES", 5, validate=validate.Range(min=1, max=10_000))
 SAGA_BREAKER_WINDOW_SECONDS: float = env.float("SAGA_BREAKER_WINDOW_SECONDS", 60.0, validate=validate.Range(min=1))

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models import F, QuerySet
 
@@ -15,7 +16,6 @@ from marketplace.kernel.clock import database_now
 
 log = structlog.get_logger(__name__)
 
-LEASE: Final = timedelta(minutes=2)  # longer than a batch can take: each call has its time-out
 FIRST_PAUSE: Final = timedelta(seconds=2)
 LONGEST_PAUSE: Final = timedelta(minutes=15)
 PATIENCE: Final = timedelta(hours=24)
@@ -39,13 +39,13 @@ class Inbox(Generic[Event]):
         return self._model._default_manager.all()
 
     def claim(self, limit: int) -> list[Event]:
-        """Take what is due, the oldest first, for the time of a lease. Its own transaction."""
+        """Take what is due, the oldest first, for WEBHOOK_LEASE_SECONDS. Its own transaction."""
         with transaction.atomic():
             now = database_now()
             due = self._rows.select_for_update(skip_locked=True).filter(due_at__lte=now)
             events = list(due.order_by("due_at", "id")[:limit])
             ids = [event.pk for event in events]
-            self._rows.filter(pk__in=ids).update(due_at=now + LEASE, tries=F("tries") + 1)
+            self._rows.filter(pk__in=ids).update(due_at=now + timedelta(seconds=settings.WEBHOOK_LEASE_SECONDS), tries=F("tries") + 1)
         for event in events:
             _any(event).tries += 1
         return events

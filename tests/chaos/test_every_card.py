@@ -15,7 +15,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from marketplace.inbox import LEASE  # for so long nobody takes what a dead worker had in hand
 from payments.gateways.sandbox.tokens import TOKENS
 from payments.testing import answer_the_bank
 from tests.chaos.test_webhooks import stock_up, told_by_the_bank, webhooks
@@ -118,6 +117,7 @@ def shop(tmp_path_factory):
         SAGA_RETRY_ATTEMPTS="6",
         SAGA_RETRY_DELAY_SECONDS="0.5",
         SAGA_LEASE_SECONDS="3",
+        WEBHOOK_LEASE_SECONDS="20",
         SANDBOX_DECISION_SECONDS="1",
         SANDBOX_REVERSAL_SECONDS="2",
         SANDBOX_WEBHOOKS="all",
@@ -208,7 +208,7 @@ def test_every_order_ends_as_its_card_calls_for(shop, tmp_path):
     assert shop.available(SKU) == before - kept
     nobody_was_charged_twice(shop, buyers)
     told = eventually(lambda: told_by_the_bank(shop), 60)  # and all of it was taken in
-    eventually(lambda: Counter(webhooks(shop)) == {"DONE": told}, LEASE.seconds + 60)
+    eventually(lambda: Counter(webhooks(shop)) == {"DONE": told}, 60)
     reconciled = shop.manage("reconcile")
     assert reconciled.returncode == 0, reconciled.stdout
     assert shop.audit() == ""

@@ -47,6 +47,7 @@ def shop(tmp_path_factory):
         PAYMENT_TIMEOUT_SECONDS="2",
         SAGA_RETRY_DELAY_SECONDS="0.5",
         SAGA_LEASE_SECONDS="3",
+        WEBHOOK_LEASE_SECONDS="10",
         SANDBOX_DECISION_SECONDS="1",
         SANDBOX_REVERSAL_SECONDS="2",
         SANDBOX_WEBHOOKS="all",

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection, connections
 
-from marketplace.inbox import KEPT, LEASE
+from marketplace.inbox import KEPT
 from payments import observations, services, tasks
 from payments.gateways.base import Outcome, Reply
 from payments.inbox import processing, receiving
@@ -257,21 +257,21 @@ class TestWhatIsInTheWay:
         assert (came_of("evt_good")[0], status(good)) == ("DONE", ("AUTHORIZED", 0, 0))
         assert status(bad) == ("PENDING", 0, 0)
 
-    def test_a_worker_that_dies_only_delays(self, heard):
+    def test_a_worker_that_dies_only_delays(self, settings, heard):
         order, page = asks_the_buyer()
         answer_the_bank(page, "approve")
         arrives(order)
         claimed = processing.INBOX.claim(10)  # and it is never heard of again
         assert len(claimed) == 1
         assert processing.process_due() == 0
-        later(seconds=LEASE.total_seconds() + 1)
+        later(seconds=settings.WEBHOOK_LEASE_SECONDS + 1)
         assert processing.process_due() == 1
         assert (came_of()[0], status(order)) == ("DONE", ("AUTHORIZED", 0, 0))
 
-    def test_a_worker_that_was_thought_dead_writes_nothing_over_it(self):
+    def test_a_worker_that_was_thought_dead_writes_nothing_over_it(self, settings):
         arrives(uuid4())
         (stale,) = processing.INBOX.claim(10)
-        later(seconds=LEASE.total_seconds() + 1)
+        later(seconds=settings.WEBHOOK_LEASE_SECONDS + 1)
         processing.process_due()
         before = WebhookEvent.objects.values().get()
         processing.INBOX.done(stale, "too late", now=LATER)
