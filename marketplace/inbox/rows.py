@@ -45,7 +45,9 @@ class Inbox(Generic[Event]):
             due = self._rows.select_for_update(skip_locked=True).filter(due_at__lte=now)
             events = list(due.order_by("due_at", "id")[:limit])
             ids = [event.pk for event in events]
-            self._rows.filter(pk__in=ids).update(due_at=now + timedelta(seconds=settings.WEBHOOK_LEASE_SECONDS), tries=F("tries") + 1)
+            self._rows.filter(pk__in=ids).update(
+                due_at=now + timedelta(seconds=settings.WEBHOOK_LEASE_SECONDS), tries=F("tries") + 1
+            )
         for event in events:
             _any(event).tries += 1
         return events
