@@ -117,7 +117,7 @@ def _in_hand(*, now: datetime) -> list[UUID]:
 
 
 def _unprinted() -> QuerySet[Shipment]:
-    return Shipment.objects.filter(Q(status=ShipmentStatus.LABELLED, label_printed_at=None))
+    return Shipment.objects.filter(status=ShipmentStatus.LABELLED, label_printed_at=None)
 
 
 def in_this_order(shipment_ids: Sequence[UUID]) -> list[ShipmentView]:

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from django.conf import settings
 
-from fulfillment import selectors
+from fulfillment import picking, selectors
+from fulfillment.carriers.base import Address
 from fulfillment.documents import Label, PackingSlip, SlipLine, print_labels, print_slips
 from fulfillment.errors import NotLabelled, UnknownShipment
-from fulfillment.models import Shipment
+from fulfillment.origin import ship_from
 from fulfillment.selectors import ShipmentView
 from fulfillment.states import ShipmentStatus
 from marketplace.paper.addresses import PostalAddress
@@ -27,12 +28,12 @@ def labels(shipment_ids: Sequence[UUID]) -> bytes:
     unlabelled = [view.number for view in found if not view.tracking_number or view.status == ShipmentStatus.CANCELLED]
     if unlabelled:
         raise NotLabelled(numbers=unlabelled)
-    sender = ship_from()
+    sender = _postal(ship_from())
     return print_labels(
         [
             Label(
                 ship_from=sender,
-                ship_to=_ship_to(view),
+                ship_to=_postal(view),
                 carrier=selectors.carrier_name(view.carrier),
                 service=view.service,
                 weight_grams=view.weight_grams,
@@ -52,13 +53,13 @@ def slips(shipment_ids: Sequence[UUID], *, locale: str = "en") -> bytes:
     """
     found = _views(shipment_ids)
     lines = selectors.lines_of([view.id for view in found])
-    sender = ship_from()
+    sender = _postal(ship_from())
     return print_slips(
         [
             PackingSlip(
                 order_number=view.number,
                 ship_from=sender,
-                ship_to=_ship_to(view),
+                ship_to=_postal(view),
                 lines=tuple(SlipLine(line.sku, line.name, line.quantity) for line in lines.get(view.id, ())),
             )
             for view in found
@@ -68,22 +69,18 @@ def slips(shipment_ids: Sequence[UUID], *, locale: str = "en") -> bytes:
     )
 
 
-def ship_from() -> PostalAddress:
-    """The seller's address, as the settings have it: its first line, its last, and what is between them."""
-    first, *between = settings.SELLER_ADDRESS
-    last = between.pop() if between else ""
-    return PostalAddress(settings.SELLER_NAME, first, "", last, settings.SELLER_COUNTRY, line2=", ".join(between))
-
-
-def _ship_to(view: ShipmentView) -> PostalAddress:
-    return PostalAddress(view.name, view.line1, view.postal_code, view.city, view.country, line2=view.line2)
+def _postal(address: Address | ShipmentView) -> PostalAddress:
+    """An address as it is printed; a shipment's is where it goes."""
+    return PostalAddress(
+        address.name, address.line1, address.postal_code, address.city, address.country, line2=address.line2
+    )
 
 
 def _views(shipment_ids: Sequence[UUID]) -> list[ShipmentView]:
     if not 0 < len(shipment_ids) <= MOST_AT_ONCE:
         raise ValueError(f"{len(shipment_ids)} shipments at once; 1 to {MOST_AT_ONCE} can be printed")
-    known = {view.id: view for view in selectors.views(Shipment.objects.filter(pk__in=list(shipment_ids)))}
-    missing = [str(one) for one in shipment_ids if one not in known]
+    found = picking.in_this_order(shipment_ids)
+    missing = set(shipment_ids) - {view.id for view in found}
     if missing:
-        raise UnknownShipment(id=missing[0])
-    return [known[one] for one in shipment_ids]
+        raise UnknownShipment(id=str(min(missing)))
+    return found

@@ -1,7 +1,6 @@
 """Labels and packing slips of shipments, over HTTP and in batches."""
 
 import pytest
-from babel import Locale
 from django.test import Client
 
 from fulfillment import printing
@@ -16,7 +15,6 @@ from marketplace.paper.testing import pages
 
 pytestmark = pytest.mark.django_db
 
-EN = Locale("en")
 WIEN = Address("Jörg Müßig", "Weg 3", "2. Stock", "1010", "Wien", "AT")
 
 
@@ -108,9 +106,15 @@ def test_one_that_can_not_be_printed_stops_the_batch_and_is_named():
             printing.slips([good.id] * count)
 
 
-def test_the_sender_is_the_seller(settings):
-    settings.SELLER_ADDRESS = ["Rue 1"]
-    assert printing.ship_from().lines(EN) == ["Marketplace Demo GmbH", "Rue 1", "GERMANY"]
-    settings.SELLER_ADDRESS = ["House", "Yard 2", "Street 3", "10115 Berlin"]
-    lines = printing.ship_from().lines(EN, origin="DE")
-    assert lines == ["Marketplace Demo GmbH", "House", "Yard 2, Street 3", "10115 Berlin"]
+def test_the_sender_is_the_seller_at_the_warehouse(settings):
+    settings.SELLER_NAME, settings.SELLER_ADDRESS = "Lampen GmbH", ["Kontor 1", "20095 Hamburg"]
+    settings.SHIP_FROM_STREET, settings.SHIP_FROM_POSTAL_CODE = "Lagerweg 7", "1210"
+    settings.SHIP_FROM_CITY, settings.SHIP_FROM_COUNTRY = "Wien", "AT"
+    home, abroad = labelled(2, to=WIEN)
+    Shipment.objects.filter(pk=abroad.id).update(country="CH")
+    printed = [printing.labels([home.id]), printing.slips([home.id]), printing.labels([abroad.id])]
+    texts = [page.text for document in printed for page in pages(document)]
+    for text in texts:
+        assert all(words in text for words in ("Lampen GmbH", "Lagerweg 7", "1210 Wien")), text
+        assert "Hamburg" not in text
+    assert ["AUSTRIA" in text for text in texts] == [False, False, True]

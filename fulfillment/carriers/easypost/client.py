@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 
 from fulfillment.carriers.base import Address, CarrierUnavailable, Consignment, Notice, Outcome, Parcel, Rate, Reply
 from fulfillment.carriers.easypost import reading, webhooks
+from fulfillment.origin import ship_from
 
 EXISTS: Final = "SHIPMENT.POSTAGE.EXISTS"
 NOTHING: Final = Reply(Outcome.DONE, code="nothing_to_void", message="No label was bought.")
@@ -164,15 +165,8 @@ class EasyPostCarrier:
 
 def from_settings() -> EasyPostCarrier:
     """Return the client that the settings describe; the same one while they stay the same."""
-    sender = Address(
-        name=settings.SELLER_NAME,
-        line1=settings.SHIP_FROM_STREET,
-        postal_code=settings.SHIP_FROM_POSTAL_CODE,
-        city=settings.SHIP_FROM_CITY,
-        country=settings.SHIP_FROM_COUNTRY,
-    )
     access = (settings.EASYPOST_API_KEY, settings.EASYPOST_API_BASE, settings.EASYPOST_WEBHOOK_SECRET)
-    return _connected(access, sender, settings.SHIP_FROM_PHONE, settings.CARRIER_TIMEOUT_SECONDS)
+    return _connected(access, ship_from(), settings.SHIP_FROM_PHONE, settings.CARRIER_TIMEOUT_SECONDS)
 
 
 @cache
