@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet
 from fulfillment.errors import UnknownShipment
 from fulfillment.models import CarrierCall, DeliveryRate, Scan, Shipment, ShipmentLine
 from fulfillment.rates import USUAL, UsualRate
-from fulfillment.states import CallOutcome, Operation, ShipmentStatus
+from fulfillment.states import CallOutcome, Operation
 
 _SATURDAY: Final = 5
 _CARRIER_NAMES: Final[Mapping[str, str]] = {"sandbox": "Sandbox Parcel", "easypost": "EasyPost"}
@@ -167,11 +167,6 @@ def shipment(shipment_id: UUID) -> ShipmentView:
     if not found:
         raise UnknownShipment(id=str(shipment_id))
     return found[0]
-
-
-def to_be_packed(*, limit: int) -> list[ShipmentView]:
-    """What waits to be packed, the oldest first."""
-    return views(Shipment.objects.filter(status=ShipmentStatus.CREATED).order_by("id")[:limit])
 
 
 def lines_of(shipment_ids: Collection[UUID]) -> dict[UUID, list[LineView]]:

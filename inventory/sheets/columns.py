@@ -100,18 +100,24 @@ def unshielded(text: str) -> str:
     return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
 
 
+def shown(product: Product, on_hand: int) -> dict[str, str]:
+    """A product as people read it, by the names of `COLUMNS`. Its category must be loaded."""
+    return {
+        SKU: product.sku,
+        "name": product.name,
+        "description": product.description,
+        "category": product.category.slug,
+        PRICE: format_minor(product.price_minor, product.currency),
+        "currency": product.currency,
+        "image": product.image,
+        "weight_grams": str(product.weight_grams),
+        "low_stock_at": str(product.low_stock_at),
+        "for_sale": YES if product.is_active else NO,
+        ON_HAND: str(on_hand),
+    }
+
+
 def written(product: Product, on_hand: int) -> list[str]:
     """Write a product as a line of the sheet, in the order of `COLUMNS`. Its category must be loaded."""
-    return [
-        product.sku,
-        shielded(product.name),
-        shielded(product.description),
-        product.category.slug,
-        format_minor(product.price_minor, product.currency),
-        product.currency,
-        shielded(product.image),
-        str(product.weight_grams),
-        str(product.low_stock_at),
-        YES if product.is_active else NO,
-        str(on_hand),
-    ]
+    cells = shown(product, on_hand)
+    return [shielded(cells[name]) for name in BY_NAME]

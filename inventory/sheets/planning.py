@@ -8,9 +8,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from inventory.models import Category, Product, Stock
-from inventory.sheets.columns import BY_NAME, COLUMNS, ON_HAND, PRICE, SKU, UnreadableCell, price_minor
+from inventory.sheets.columns import BY_NAME, COLUMNS, ON_HAND, PRICE, SKU, UnreadableCell, price_minor, shown
 from inventory.sheets.reading import Line, Problem, Sheet
-from marketplace.kernel.money import format_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ def _plan_line(
     if is_new:
         missing = [column.name for column in COLUMNS if column.needed and column.name not in line.cells]
         problems += [Problem(line.number, name, "Needed for a new product.") for name in missing]
-    before = {} if product is None else _shown(product, level.on_hand if level else 0)
+    before = {} if product is None else shown(product, level.on_hand if level else 0)
     delta = values.pop(ON_HAND) - (level.on_hand if level else 0) if ON_HAND in values else 0
     if level is not None and level.available + delta < 0:
         problems.append(Problem(line.number, ON_HAND, f"{level.reserved} of them are held for orders."))
@@ -98,7 +97,7 @@ def _plan_line(
     if problems:
         made.problems += problems
         return
-    after = _shown(product, (level.on_hand if level else 0) + delta)
+    after = shown(product, (level.on_hand if level else 0) + delta)
     changed = [name for name in BY_NAME if name != SKU and after[name] != before.get(name, "")]
     differences = tuple(Difference(name, before.get(name, ""), after[name]) for name in changed)
     if differences or is_new:
@@ -153,18 +152,3 @@ def _refused_by_model(line: Line, product: Product, known: Iterable[Problem]) ->
     if len(product.currency) != 3 or not (product.currency.isascii() and product.currency.isalpha()):
         return [Problem(line.number, "currency", "A currency is three letters, such as EUR.")]
     return []
-
-
-def _shown(product: Product, on_hand: int) -> dict[str, str]:
-    return {
-        "name": product.name,
-        "description": product.description,
-        "category": product.category.slug,
-        PRICE: format_minor(product.price_minor, product.currency),
-        "currency": product.currency,
-        "image": product.image,
-        "weight_grams": str(product.weight_grams),
-        "low_stock_at": str(product.low_stock_at),
-        "for_sale": "yes" if product.is_active else "no",
-        ON_HAND: str(on_hand),
-    }
