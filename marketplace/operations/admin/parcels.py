@@ -22,7 +22,6 @@ from marketplace.kernel.clock import database_now
 from marketplace.operations import wording
 from marketplace.operations.admin.base import ReadOnlyAdmin, age, order_link
 from marketplace.operations.admin.inboxes import InboxAdmin
-from orders import services as orders
 
 _ADDRESS = ("name", "line1", "line2", "postal_code", "city", "country")
 
@@ -64,9 +63,8 @@ class _Calls(_Told):
 
 @admin.register(Shipment)
 class ShipmentAdmin(ReadOnlyAdmin):
-    """Parcels move by sagas and scans. People pack them, and correct an address that a carrier refuses."""
+    """Parcels move by sagas, scans and the warehouse's own screens. Here, people correct an address that is refused."""
 
-    actions = ("pack",)
     list_display = ("planned", "order", "status_label", "to", "weight", "carried_by", "tracking", "expected")
     list_display_links = ("planned",)
     list_filter = ("status", "carrier")
@@ -97,7 +95,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
         return told if self.has_change_permission(request, obj) else (*told, *_ADDRESS)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Whoever packs may correct an address, until there is a label."""
+        """Whoever has been given it may correct an address, until there is a label."""
         may = request.user.has_perm("fulfillment.change_shipment")
         return may and isinstance(obj, Shipment) and obj.status in (ShipmentStatus.CREATED, ShipmentStatus.PACKED)
 
@@ -118,19 +116,6 @@ class ShipmentAdmin(ReadOnlyAdmin):
             return queryset, False
         number = f"M-{term}" if term.isdecimal() else term.upper()
         return queryset.filter(Q(number=number) | Q(tracking_number=term)), False
-
-    def has_pack_permission(self, request: HttpRequest) -> bool:
-        """Whoever has been given it."""
-        return request.user.has_perm("fulfillment.pack_shipment")
-
-    @admin.action(description="They are packed", permissions=["pack"])
-    def pack(self, request: HttpRequest, queryset: "QuerySet[Shipment]") -> None:
-        """Say that the selected parcels are packed; their labels are bought right after."""
-        ids = list(queryset.values_list("reference_id", flat=True))
-        result = orders.packed(ids, who=request.user.get_username(), now=database_now())
-        self.message_user(request, f"Packed: {len(result.packed)}.", messages.SUCCESS)
-        if result.refused:
-            self.message_user(request, f"Not to be packed any more: {len(result.refused)}.", messages.WARNING)
 
     @display(description="planned", ordering="id")
     def planned(self, shipment: Shipment) -> SafeString | str:
