@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime
 from math import ceil
 from typing import Any, Final
 
-import requests
 from easypost.errors import (
     ApiError,
     ForbiddenError,
@@ -18,9 +17,9 @@ from easypost.errors import (
     TimeoutError,
     UnauthorizedError,
 )
-from urllib3.exceptions import NewConnectionError
 
 from fulfillment.carriers.base import Consignment, LabelStatus, Outcome, Parcel, Rate, Reply, Scan, ScanKind
+from marketplace.kernel.connections import never_left
 
 Told = Mapping[str, Any]
 
@@ -175,17 +174,9 @@ def failure(error: ApiError) -> Reply:
 
 
 def _unreached(error: ApiError) -> Reply:
-    if isinstance(error, TimeoutError):
-        return Reply(Outcome.UNKNOWN, code="carrier_timeout", message="EasyPost did not answer in time.")
-    if _never_left(error.__context__):
+    if never_left(error.__context__):
         said = "EasyPost could not be reached."
         return Reply(Outcome.UNKNOWN, code="carrier_unreachable", message=said, nothing_happened=True)
+    if isinstance(error, TimeoutError):
+        return Reply(Outcome.UNKNOWN, code="carrier_timeout", message="EasyPost did not answer in time.")
     return Reply(Outcome.UNKNOWN, code="connection_lost", message="EasyPost's answer was lost.")
-
-
-def _never_left(cause: BaseException | None) -> bool:
-    """Whether no connection came to be, so that nothing was sent."""
-    if isinstance(cause, requests.ConnectTimeout):
-        return True
-    inner = cause.args[0] if isinstance(cause, requests.ConnectionError) and cause.args else None
-    return isinstance(getattr(inner, "reason", None), NewConnectionError)

@@ -9,9 +9,9 @@ from paypalserversdk.configuration import Configuration
 from paypalserversdk.exceptions.api_exception import ApiException
 from paypalserversdk.http.auth.o_auth_2 import ClientCredentialsAuthCredentials
 from paypalserversdk.paypal_serversdk_client import PaypalServersdkClient
-from urllib3.exceptions import NewConnectionError
 
 from payments.gateways.base import Outcome, Reply
+from payments.gateways.unanswered import unanswered
 
 PayPalError = (ApiException, AuthValidationException, requests.RequestException)
 
@@ -72,7 +72,7 @@ def not_found(error: BaseException) -> bool:
 def reply(error: BaseException) -> Reply:
     """What we know after `error`: a final no, or nothing."""
     if isinstance(error, requests.RequestException):
-        return _network(error)
+        return unanswered(error)
     if isinstance(error, AuthValidationException):
         message = "PayPal does not accept our credentials."
         return Reply(Outcome.UNKNOWN, code="unauthorized", message=message, nothing_happened=True)
@@ -96,14 +96,3 @@ def _problem(error: BaseException) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _network(error: requests.RequestException) -> Reply:
-    inner = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else None
-    never_left = isinstance(getattr(inner, "reason", None), NewConnectionError)
-    if never_left or isinstance(error, requests.ConnectTimeout):
-        message = "The payment gateway could not be reached."
-        return Reply(Outcome.UNKNOWN, code="gateway_unreachable", message=message, nothing_happened=True)
-    if isinstance(error, requests.Timeout):
-        return Reply(Outcome.UNKNOWN, code="gateway_timeout", message="The payment gateway did not answer in time.")
-    return Reply(Outcome.UNKNOWN, code="connection_lost", message="The payment gateway's answer was lost.")

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import requests
 import stripe
-from urllib3.exceptions import NewConnectionError
 
 from payments.gateways.base import Charge, ChargeStatus, Dispute, GivenBack, Outcome, Reply, Risk
+from payments.gateways.unanswered import unanswered
 
 KEY: Final = "marketplace_key"  # metadata: the idempotency key that the authorization was asked for with
 TOMBSTONE: Final = "marketplace_tombstone"  # metadata: made only so that a late authorization with this key is refused
@@ -216,7 +215,7 @@ _REFUSED_INPUT: Final = {
 def unknown(error: stripe.StripeError) -> Reply:
     """Nobody knows: or at the least, this error is no final no."""
     if isinstance(error, stripe.APIConnectionError):
-        return _unreached(error)
+        return unanswered(error.__cause__ or error.__context__)
     if isinstance(error, stripe.IdempotencyError):
         message = "Stripe has another request under this key."
         return Reply(Outcome.UNKNOWN, code="idempotency_key_reused", message=message)
@@ -225,24 +224,6 @@ def unknown(error: stripe.StripeError) -> Reply:
     code = str(error.code or getattr(error.error, "code", None) or type(error).__name__)
     turned_away = isinstance(error, _TURNED_AWAY)
     return Reply(Outcome.UNKNOWN, code=code, message=_sentence(error), nothing_happened=turned_away)
-
-
-def _unreached(error: stripe.APIConnectionError) -> Reply:
-    cause = error.__cause__ or error.__context__
-    if _never_left(cause):
-        message = "The payment gateway could not be reached."
-        return Reply(Outcome.UNKNOWN, code="gateway_unreachable", message=message, nothing_happened=True)
-    if isinstance(cause, requests.Timeout):
-        return Reply(Outcome.UNKNOWN, code="gateway_timeout", message="The payment gateway did not answer in time.")
-    return Reply(Outcome.UNKNOWN, code="connection_lost", message="The payment gateway's answer was lost.")
-
-
-def _never_left(cause: BaseException | None) -> bool:
-    """Whether no connection came to be, so that nothing was sent."""
-    if isinstance(cause, requests.ConnectTimeout):
-        return True
-    inner = cause.args[0] if isinstance(cause, requests.ConnectionError) and cause.args else None
-    return isinstance(getattr(inner, "reason", None), NewConnectionError)
 
 
 def invalid(error: stripe.InvalidRequestError) -> Reply:

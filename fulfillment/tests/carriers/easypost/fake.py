@@ -11,10 +11,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
+
+from marketplace.sandbox.standin import Asked, StandIn
 
 SERVICES = (("USPS", "GroundAdvantage", "7.33", 3), ("USPS", "Priority", "9.75", 2))
 SECRET = "sëcret"
@@ -29,7 +30,7 @@ class Problem(Exception):
         super().__init__(message)
 
 
-class FakeEasyPost:
+class FakeEasyPost(StandIn):
     """The whole of "EasyPost": its books, and the server at `url` that keeps them."""
 
     def __init__(self) -> None:
@@ -37,20 +38,10 @@ class FakeEasyPost:
         self.outage: Problem | None = None  # every request is answered like this
         self.bought = 0  # labels that had to be paid for
         self.crossing = threading.Barrier(1)  # those who create or buy meet here before it is done
-        self._to_lose, self._of = 0, ""
         self._ids = count(1)
         self._lock = threading.RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v2"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def lose_answers(self, count: int, *, of: str) -> None:
-        """Hang up instead of answering the next `count` requests whose path ends with `of`, after doing them."""
-        self._to_lose, self._of = count, of
+        super().__init__()
+        self.url += "/v2"
 
     # --- what carriers do ---------------------------------------------------------------------------------------------
 
@@ -185,42 +176,10 @@ class FakeEasyPost:
         shipment["refund_status"] = "rejected" if moved else "submitted"
         return shipment
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # one packet an answer
-
-            def do_GET(self) -> None:
-                self._serve()
-
-            def do_POST(self) -> None:
-                self._serve()
-
-            def _serve(self) -> None:
-                raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                path = urlsplit(self.path).path
-                if self.headers.get("Authorization") != "Bearer EZTK_test":
-                    status, answer = 401, Problem(401, "UNAUTHORIZED", "The API key is not valid.").body
-                else:
-                    status, answer = fake.answer(self.command, path, json.loads(raw) if raw else {})
-                if fake._to_lose > 0 and path.endswith(fake._of):
-                    fake._to_lose -= 1
-                    self.close_connection = True
-                    return
-                body = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-                self.wfile.flush()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        return Handler
+    def reply(self, asked: Asked) -> tuple[int, Any]:
+        if asked.headers.get("Authorization") != "Bearer EZTK_test":
+            return 401, Problem(401, "UNAUTHORIZED", "The API key is not valid.").body
+        return self.answer(asked.method, asked.path, json.loads(asked.body) if asked.body else {})
 
 
 def signature(body: bytes, secret: str = "se\u0308cret") -> str:  # the same secret, decomposed (NFKD), as it is used

@@ -201,6 +201,13 @@ def test_nobody_there_is_not_the_same_as_no_answer(key):
         assert (reply.outcome, reply.code, reply.nothing_happened) == (Outcome.UNKNOWN, "carrier_timeout", False)
 
 
+def test_a_carrier_that_lets_nobody_in_was_not_asked(key):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        shut_out = client(f"http://127.0.0.1:{full.getsockname()[1]}/v2", timeout_seconds=0.5)
+        reply = shut_out.create_shipment(shipment_key=key, parcel=PARCEL)
+    assert (reply.outcome, reply.code, reply.unavailable) == (Outcome.UNKNOWN, "carrier_unreachable", True)
+
+
 # --- what is told -----------------------------------------------------------------------------------------------------
 
 

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -25,10 +24,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from marketplace.sandbox.standin import Asked, StandIn
 from payments.tests.gateways.specs import document
 
 APPROVED, DECLINED = "vault:approved", "vault:declined"  # accounts that may be charged without asking
 TOKEN = "A21AA-access-token"
+LOGIN = "/v1/oauth2/token"
 PAGE = "paypal"  # the buyer is sent to PayPal's page
 
 
@@ -50,7 +51,7 @@ def _cents(amount: dict[str, str]) -> float:
     return float(amount["value"])
 
 
-class FakePayPal:
+class FakePayPal(StandIn):
     """The whole of "PayPal": its books, and the server at `url` that keeps them."""
 
     def __init__(self) -> None:
@@ -63,22 +64,8 @@ class FakePayPal:
         self.declines: set[str] = set()  # orders whose source of money turns out not to work
         self._made: dict[tuple[str, str], str] = {}  # (path, request id): the order or the payment it made
         self._ids = count(1)
-        self._to_lose, self._of = 0, ""
         self._lock = threading.RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def lose_answers(self, count: int, *, of: str = "") -> None:
-        """Hang up instead of answering the next `count` requests that change something, after doing what they ask.
-
-        `of`: only of those whose path ends so.
-        """
-        self._to_lose, self._of = count, of
+        super().__init__()
 
     def approve(self, order_id: str) -> None:
         """The buyer agrees on PayPal's page."""
@@ -311,57 +298,21 @@ class FakePayPal:
         shown["links"] = [{"rel": rel, "href": f"{self.url}/checkoutnow?token={order['id']}", "method": "GET"}]
         return shown
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        fake = self
+    def _loses(self, asked: Asked) -> bool:
+        return asked.path != LOGIN and super()._loses(asked)
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # one packet an answer
-
-            def do_GET(self) -> None:
-                self._serve()
-
-            do_POST = do_PATCH = do_GET  # noqa: N815
-
-            def _serve(self) -> None:
-                url = urlsplit(self.path)
-                raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                if url.path.startswith("/v1/notifications/certs/"):
-                    known = url.path.endswith("/CERT-0001")
-                    self._write_raw(200 if known else 404, _certificate() if known else b"")
-                    return
-                if url.path == "/v1/oauth2/token":
-                    login = base64.b64encode(":".join(fake.login).encode()).decode()
-                    allowed = self.headers.get("Authorization", "") == f"Basic {login}"
-                    token = {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}
-                    self._write(200 if allowed else 401, token if allowed else {"error": "invalid_client"})
-                    return
-                query = {name: values[0] for name, values in parse_qs(url.query).items()}
-                sent = json.loads(raw) if raw else None
-                key = self.headers.get("PayPal-Request-Id", "")
-                assert len(key) <= 108, "a PayPal-Request-Id has at most 108 characters"
-                status, answer = fake.answer(self.command, url.path, query, sent, key)
-                if self.command != "GET" and fake._to_lose > 0 and url.path.endswith(fake._of):
-                    fake._to_lose -= 1
-                    self.close_connection = True
-                    return
-                self._write(status, answer)
-
-            def _write(self, status: int, answer: Any) -> None:
-                self._write_raw(status, json.dumps(answer).encode() if answer is not None else b"")
-
-            def _write_raw(self, status: int, raw: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-                self.wfile.flush()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        return Handler
+    def reply(self, asked: Asked) -> tuple[int, Any]:
+        if asked.path.startswith("/v1/notifications/certs/"):
+            return (200, _certificate()) if asked.path.endswith("/CERT-0001") else (404, None)
+        if asked.path == LOGIN:
+            login = base64.b64encode(":".join(self.login).encode()).decode()
+            if asked.headers.get("Authorization", "") != f"Basic {login}":
+                return 401, {"error": "invalid_client"}
+            return 200, {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}
+        query = {name: values[0] for name, values in parse_qs(asked.query).items()}
+        key = asked.headers.get("PayPal-Request-Id", "")
+        assert len(key) <= 108, "a PayPal-Request-Id has at most 108 characters"
+        return self.answer(asked.method, asked.path, query, json.loads(asked.body) if asked.body else None, key)
 
 
 _KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

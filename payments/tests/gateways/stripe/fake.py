@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
+from marketplace.sandbox.standin import Asked, StandIn
 from payments.tests.gateways.specs import document
 
 FORM = "application/x-www-form-urlencoded"
@@ -42,7 +42,7 @@ def _invalid(message: str, **more: Any) -> Problem:
     return Problem(400, "invalid_request_error", message, **more)
 
 
-class FakeStripe:
+class FakeStripe(StandIn):
     """The whole of "Stripe": its books, and the server at `url` that keeps them."""
 
     def __init__(self) -> None:
@@ -56,23 +56,9 @@ class FakeStripe:
         self.outage: tuple[int, dict[str, Any]] | None = None  # every request is answered like this
         self._spent: set[str] = set()
         self._answers: dict[str, tuple[Any, int, dict[str, Any]]] = {}
-        self._to_lose, self._of = 0, ""
         self._ids = count(1)
         self._lock = threading.RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def lose_answers(self, count: int, *, of: str = "") -> None:
-        """Hang up instead of answering the next `count` requests that change something, after doing what they ask.
-
-        `of`: only of those whose path ends so.
-        """
-        self._to_lose, self._of = count, of
+        super().__init__()
 
     def forget_keys(self) -> None:
         """Do as Stripe does after a day: drop all idempotency keys."""
@@ -316,43 +302,11 @@ class FakeStripe:
     def _id(self, kind: str) -> str:
         return f"{kind}_fake{next(self._ids):06}"
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # one packet an answer
-
-            def do_GET(self) -> None:
-                self._serve()
-
-            def do_POST(self) -> None:
-                self._serve()
-
-            def _serve(self) -> None:
-                url = urlsplit(self.path)
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-                if not self.headers.get("Authorization", "").startswith("Bearer sk_test_"):
-                    status, answer = 401, Problem(401, "invalid_request_error", "Invalid API Key provided.").body
-                else:
-                    key = self.headers.get("Idempotency-Key", "") if self.command == "POST" else ""
-                    status, answer = fake.answer(self.command, url.path, _nested(url.query or body), key)
-                if self.command == "POST" and fake._to_lose > 0 and url.path.endswith(fake._of):
-                    fake._to_lose -= 1
-                    self.close_connection = True
-                    return
-                raw = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-                self.wfile.flush()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        return Handler
+    def reply(self, asked: Asked) -> tuple[int, Any]:
+        if not asked.headers.get("Authorization", "").startswith("Bearer sk_test_"):
+            return 401, Problem(401, "invalid_request_error", "Invalid API Key provided.").body
+        key = asked.headers.get("Idempotency-Key", "") if asked.method == "POST" else ""
+        return self.answer(asked.method, asked.path, _nested(asked.query or asked.body.decode()), key)
 
 
 def _nested(form: str) -> dict[str, Any]:
