@@ -189,7 +189,8 @@ class CarrierCall(models.Model):
 class Scan(models.Model):
     """One thing that happened to a parcel at its carrier. Append-only, once for each event of the carrier's.
 
-    `told_at` is set once those who listen have heard of it (`fulfillment.scanning`).
+    `told_at` is set once those who listen have heard of it (`fulfillment.scanning`). Until then it is tried again,
+    after growing pauses, for as long as that takes.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -201,6 +202,9 @@ class Scan(models.Model):
     message = models.TextField(blank=True)
     received_at = models.DateTimeField()
     told_at = models.DateTimeField(null=True, blank=True)
+    tell_again_at = models.DateTimeField(null=True, blank=True, help_text="Not before; empty: as soon as may be.")
+    tries = models.PositiveIntegerField(db_default=0, help_text="How often it could not be passed on.")
+    trouble = models.TextField(blank=True, db_default="", help_text="What was in the way.")
 
     class Meta:
         ordering = ["occurred_at", "id"]

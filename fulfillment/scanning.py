@@ -13,11 +13,13 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from fulfillment.carriers import base
 from fulfillment.models import Scan, Shipment
 from fulfillment.selectors import ShipmentView, views
 from fulfillment.states import ShipmentStatus, after_scans
+from marketplace.inbox import pause_after
 from marketplace.kernel import bulk
 
 log = structlog.get_logger(__name__)
@@ -115,27 +117,48 @@ def _move(
 def pass_on(*, now: datetime, limit: int = AT_ONCE) -> int:
     """Tell the listeners of scans that they have not heard of, in the order they came; return how many.
 
-    Takes its own transactions, one for all; where that fails, one for each, so that one bad scan stops no other.
+    Takes its own transactions, one for all; where that fails, one for each, so that one bad scan stops no other. What
+    was in the way is on record with it (`stuck`), and it makes room for others until it is tried again.
     """
-    ids = list(Scan.objects.filter(told_at__isnull=True).order_by("id").values_list("id", flat=True)[:limit])
-    if not ids:
+    due = _untold().filter(Q(tell_again_at=None) | Q(tell_again_at__lte=now))
+    tries = dict(due.order_by("id").values_list("id", "tries")[:limit])
+    if not tries:
         return 0
     try:
-        return _tell(ids, now=now)
+        return _tell(list(tries), now=now)
     except Exception:
-        log.warning("scans_told_one_by_one", scans=len(ids), exc_info=True)
+        log.warning("scans_told_one_by_one", scans=len(tries), exc_info=True)
     told = 0
-    for scan_id in ids:
+    for scan_id, before in tries.items():
         try:
             told += _tell([scan_id], now=now)
-        except Exception:
+        except Exception as error:
             log.exception("scan_not_told", scan=scan_id)
+            _untold().filter(pk=scan_id).update(
+                tries=before + 1,
+                tell_again_at=now + pause_after(before + 1),
+                trouble=f"{type(error).__name__}: {error}".replace("\0", "\ufffd"),
+            )
     return told
+
+
+def stuck() -> QuerySet[Scan]:
+    """The scans that could not be passed on so far, of which their orders have not heard."""
+    return _untold().filter(tries__gt=0)
+
+
+def hurry(scan_ids: Sequence[int]) -> int:
+    """Have scans that are stuck passed on at once, and not after their pause; return how many."""
+    return stuck().filter(pk__in=scan_ids).update(tell_again_at=None)
+
+
+def _untold() -> QuerySet[Scan]:
+    return Scan.objects.filter(told_at__isnull=True)
 
 
 def _tell(ids: Sequence[int], *, now: datetime) -> int:
     with transaction.atomic():
-        due = Scan.objects.filter(pk__in=ids, told_at__isnull=True).select_for_update(skip_locked=True, of=("self",))
+        due = _untold().filter(pk__in=ids).select_for_update(skip_locked=True, of=("self",))
         rows = list(due.select_related("shipment").order_by("id"))  # what others have in hand is theirs to tell
         scanned = [
             Scanned(
@@ -153,5 +176,5 @@ def _tell(ids: Sequence[int], *, now: datetime) -> int:
         if scanned:
             for listener in _listeners:
                 listener(scanned)
-            Scan.objects.filter(pk__in=[row.pk for row in rows]).update(told_at=now)
+            Scan.objects.filter(pk__in=[row.pk for row in rows]).update(told_at=now, tell_again_at=None, trouble="")
         return len(scanned)

@@ -4,6 +4,6 @@ What they are about is an app's business: it has a table of them (with the colum
 and looks into it. What all of them have in common is here.
 """
 
-from marketplace.inbox.rows import FIRST_PAUSE, KEPT, LONGEST_PAUSE, PATIENCE, Inbox
+from marketplace.inbox.rows import FIRST_PAUSE, KEPT, LONGEST_PAUSE, PATIENCE, Inbox, pause_after
 
-__all__ = ["FIRST_PAUSE", "KEPT", "LONGEST_PAUSE", "PATIENCE", "Inbox"]
+__all__ = ["FIRST_PAUSE", "KEPT", "LONGEST_PAUSE", "PATIENCE", "Inbox", "pause_after"]

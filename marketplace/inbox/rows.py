@@ -24,6 +24,12 @@ KEPT: Final = timedelta(days=30)
 Event = TypeVar("Event", bound=models.Model)
 
 
+def pause_after(tries: int) -> timedelta:
+    """How long to wait after so many tries in vain, from 1: longer each time, up to `LONGEST_PAUSE`."""
+    doubled: timedelta = FIRST_PAUSE * 2 ** min(tries - 1, 20)
+    return min(doubled, LONGEST_PAUSE)
+
+
 class Inbox(Generic[Event]):
     """The webhooks in the table of `model`.
 
@@ -45,11 +51,11 @@ class Inbox(Generic[Event]):
             due = self._rows.select_for_update(skip_locked=True).filter(due_at__lte=now)
             events = list(due.order_by("due_at", "id")[:limit])
             ids = [event.pk for event in events]
-            self._rows.filter(pk__in=ids).update(
-                due_at=now + timedelta(seconds=settings.WEBHOOK_LEASE_SECONDS), tries=F("tries") + 1
-            )
+            until = now + timedelta(seconds=settings.WEBHOOK_LEASE_SECONDS)
+            self._rows.filter(pk__in=ids).update(due_at=until, tries=F("tries") + 1)
         for event in events:
-            _any(event).tries += 1
+            held = _any(event)
+            held.due_at, held.tries = until, held.tries + 1
         return events
 
     def done(self, event: Event, outcome: str, *, now: datetime) -> None:
@@ -59,7 +65,7 @@ class Inbox(Generic[Event]):
     def again(self, event: Event, status: str, why: str) -> None:
         """Try it again later, as RECEIVED or PARKED; give it up after a day, for a person to see."""
         now, known = database_now(), _any(event)
-        pause = min(FIRST_PAUSE * 2 ** min(known.tries - 1, 20), LONGEST_PAUSE)
+        pause = pause_after(known.tries)
         if now + pause > known.given_up_at:
             self._ours(event).update(status="FAILED", due_at=None, processed_at=now, outcome=why)
             log.error("webhook_given_up", table=self._model._meta.label, webhook=known.event_id, why=why)
@@ -82,7 +88,7 @@ class Inbox(Generic[Event]):
 
     def _ours(self, event: Event) -> "QuerySet[Event]":
         """The webhook, unless somebody else has taken it over since (our lease ran out) or it was replayed."""
-        return self._rows.filter(pk=event.pk, tries=_any(event).tries, due_at__isnull=False)
+        return self._rows.filter(pk=event.pk, due_at=_any(event).due_at)
 
 
 def _any(event: models.Model) -> Any:

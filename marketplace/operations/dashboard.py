@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 
+from fulfillment import scanning
 from marketplace.kernel.clock import database_now
 from marketplace.operations import chart, selectors
 from marketplace.operations.health import MAIL_LATE_SECONDS
@@ -44,6 +45,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "shelves": selectors.shelves(),
         "backlog": outbox.backlog(),
         "post": messages.post(now=now),
+        "stuck_scans": scanning.stuck().count(),
         "mail_late_seconds": MAIL_LATE_SECONDS,
         "late_seconds": LATE_SECONDS,
         "most_sagas": selectors.MOST_SAGAS,

@@ -59,6 +59,7 @@ _GROUPS = (
             ("Shipments", "local_shipping", "fulfillment_shipment_changelist", "fulfillment.view_shipment"),
             ("Delivery times", "schedule_send", "fulfillment_deliveryrate_changelist", "fulfillment.view_deliveryrate"),
             ("Scans told", "webhook", "fulfillment_carrierevent_changelist", "fulfillment.view_carrierevent"),
+            ("Scans that are stuck", "sync_problem", "fulfillment_scan_changelist", "fulfillment.view_scan"),
         ),
     ),
     (

@@ -1,4 +1,4 @@
-"""Shipments, with what their carriers said; the carriers' webhooks; and how long parcels take."""
+"""Shipments, with what their carriers said; webhooks, and scans that are stuck; and how long parcels take."""
 
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
+from fulfillment import scanning
 from fulfillment import services as fulfillment
 from fulfillment.carriers.base import Address
 from fulfillment.errors import TooLateToCorrect
@@ -20,7 +21,7 @@ from fulfillment.selectors import carrier_name
 from fulfillment.states import ShipmentStatus
 from marketplace.kernel.clock import database_now
 from marketplace.operations import wording
-from marketplace.operations.admin.base import ReadOnlyAdmin, age, order_link
+from marketplace.operations.admin.base import EndlessAdmin, ReadOnlyAdmin, age, order_link
 from marketplace.operations.admin.inboxes import InboxAdmin
 
 _ADDRESS = ("name", "line1", "line2", "postal_code", "city", "country")
@@ -183,6 +184,40 @@ class CarrierEventAdmin(InboxAdmin):
     search_help_text = "Event id, or tracking number: in full"
     list_display = ("received", "carrier", "kind", "status_label", "came_of_it", "tries", "tracking_number")
     list_filter = ("status", "carrier")
+
+
+@admin.register(Scan)
+class StuckScanAdmin(EndlessAdmin):
+    """Scans that could not be passed on: their orders have not heard of them. Those that were are with their parcel."""
+
+    actions = ("hurry",)
+    list_display = ("received", "order", "kind", "occurred_at", "tries", "trouble", "tell_again_at")
+    list_display_links = None
+    ordering = ("id",)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Scan]":
+        """Those that are stuck."""
+        return scanning.stuck().select_related("shipment")
+
+    def has_hurry_permission(self, request: HttpRequest) -> bool:
+        """Who may have a carrier's word looked into again."""
+        return request.user.has_perm(CarrierEventAdmin.replay_permission)
+
+    @admin.action(description="Try it again now", permissions=["hurry"])
+    def hurry(self, request: HttpRequest, queryset: "QuerySet[Scan]") -> None:
+        """Have the selected scans passed on without waiting for the end of their pause."""
+        count = scanning.hurry(list(queryset.values_list("pk", flat=True)))
+        self.message_user(request, f"{count} to be passed on within seconds.", messages.SUCCESS)
+
+    @display(description="received", ordering="id")
+    def received(self, scan: Scan) -> SafeString | str:
+        """How long ago."""
+        return age(scan.received_at)
+
+    @display(description="order")
+    def order(self, scan: Scan) -> SafeString | str:
+        """The order whose parcel it is about."""
+        return order_link(scan.shipment.reference_id, scan.shipment.number)
 
 
 @admin.register(DeliveryRate)

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection, connections
 
 from marketplace.inbox import KEPT
+from marketplace.kernel.clock import database_now
 from payments import observations, services, tasks
 from payments.gateways.base import Outcome, Reply
 from payments.inbox import processing, receiving
@@ -279,6 +280,15 @@ class TestWhatIsInTheWay:
 
 
 class TestReplay:
+    def test_one_that_somebody_has_in_hand_is_left_to_who_has_it_next(self):
+        arrives(uuid4())
+        (stale,) = processing.INBOX.claim(10)
+        processing.replay(stale.pk, actor="staff", now=database_now())
+        processing.INBOX.claim(10)  # by the next worker
+        before = WebhookEvent.objects.values().get()
+        processing.INBOX.again(stale, "PARKED", "too late")
+        assert WebhookEvent.objects.values().get() == before
+
     def test_looks_at_how_things_stand_now(self, sandbox_gateway, heard):
         order, page = asks_the_buyer()
         answer_the_bank(page, "approve")

@@ -2,9 +2,14 @@
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import transaction
 from django.urls import reverse
 
-from fulfillment.models import CarrierEvent
+from fulfillment import scanning
+from fulfillment.carriers.base import Scan as Said
+from fulfillment.carriers.base import ScanKind
+from fulfillment.models import CarrierEvent, Scan
+from fulfillment.tests.warehouse import NOW, packed
 from marketplace.accounts.models import User
 from marketplace.kernel.clock import database_now
 from payments.inbox import processing, receiving
@@ -36,7 +41,7 @@ def select(client, event):
 
 
 def reader(client, *codenames):
-    user = User.objects.create(username="reader", is_staff=True)
+    user, _ = User.objects.get_or_create(username="reader", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_webhookevent", *codenames]))
     client.force_login(user)
     return client
@@ -105,3 +110,24 @@ def test_a_carrier_s_webhook_is_found_by_its_parcel_and_looked_into_again_by_who
     assert found == event
     them.post(page, {"action": "replay", "_selected_action": [str(event.pk)]})
     assert list(CarrierEvent.objects.order_by("id").values_list("status", flat=True)) == [status, "DONE"]
+
+
+def test_scans_that_are_stuck_are_told_of_and_tried_again_by_who_may(client, staff):
+    [parcel] = packed()
+    with transaction.atomic():
+        said = [Said("scan", ScanKind.IN_TRANSIT, NOW, place="Linz")]
+        scanning.take_in([scanning.News(parcel.id, said)], now=NOW)
+    dashboard, stuck = reverse("admin:index"), reverse("admin:fulfillment_scan_changelist")
+    assert "Scans that are stuck, now" not in staff.get(dashboard).content.decode()
+    assert parcel.number not in staff.get(stuck).content.decode()  # it only waits for its turn
+    Scan.objects.update(tries=3, trouble="ZeroDivisionError: unforeseen", tell_again_at=NOW)
+    assert "Scans that are stuck, now" in staff.get(dashboard).content.decode()
+    page = staff.get(stuck).content.decode()
+    assert parcel.number in page
+    assert "ZeroDivisionError: unforeseen" in page
+
+    pressed = {"action": "hurry", "_selected_action": [str(Scan.objects.get().pk)]}
+    reader(client, "view_scan").post(stuck, pressed)
+    assert Scan.objects.get().tell_again_at == NOW
+    reader(client, "view_scan", "replay_carrierevent").post(stuck, pressed)
+    assert Scan.objects.get().tell_again_at is None
