@@ -54,7 +54,7 @@ def failure(code: str, detail: Mapping[str, Any], *, refund: str, language: str 
     """
     with translation.override(language or translation.get_language()):
         sentence = gettext(SENTENCES.get(code, _GENERAL))
-        why = _said(str(detail.get("message", ""))) if code in ("payment_declined", "payment_timeout") else ""
+        why = known(str(detail.get("message", ""))) if code in ("payment_declined", "payment_timeout") else ""
         if why:
             sentence = gettext("Payment failed. %(why)s") % {"why": why}
         if code == "out_of_stock":
@@ -68,14 +68,14 @@ def pay_again(bank_said: str, *, until: datetime, language: str = "") -> str:
     `language`: in which, if not in the active one.
     """
     with translation.override(language or translation.get_language()):
-        said = _said(bank_said.strip())
+        said = known(bank_said.strip())
         failed = gettext("Payment failed. %(why)s") % {"why": f"{said.rstrip('.')}. " if said else ""}
         until_then = gettext("You may pay by another method until %(time)s UTC.") % {"time": f"{until:%H:%M}"}
         return f"{failed.strip()} {gettext(MONEY[''])} {until_then}"
 
 
-def _said(message: str) -> str:
-    """What a bank said, or we of it, in the active language; empty where it is only known in another one."""
+def known(message: str) -> str:
+    """Return what somebody said in English, in the active language; empty where it is only known in English."""
     said = gettext(message) if message else ""
     foreign = (translation.get_language() or "en").partition("-")[0] != "en"
     return "" if foreign and said == message else said

@@ -2,14 +2,14 @@
 
 import re
 from copy import copy
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date
+from babel.dates import format_date, format_skeleton
 from babel.numbers import NumberPattern, format_decimal, format_percent
 
 from marketplace.kernel.money import exponent
@@ -54,6 +54,17 @@ def day(instant: datetime | date, locale: Locale, *, time_zone: str = "UTC") -> 
     """Write the day on which `instant` is in `time_zone`: `November 21, 2026`, `21. November 2026`."""
     there = instant.astimezone(ZoneInfo(time_zone)).date() if isinstance(instant, datetime) else instant
     return format_date(there, format="long", locale=locale)
+
+
+def weekday(when: date, locale: Locale) -> str:
+    """Write a day of the coming weeks: `Sat, Nov 21`, `Sa., 21. November`."""
+    return str(format_skeleton("MMMMEEEEd", when, locale=locale))
+
+
+def moment(instant: datetime, locale: Locale) -> str:
+    """Write an instant to the minute: `Nov 21, 2026, 15:30 UTC`, `21.11.2026, 15:30 UTC`."""
+    there = instant.astimezone(UTC)
+    return f"{format_date(there, format='medium', locale=locale)}, {there:%H:%M} UTC"
 
 
 def country(code: str, locale: Locale) -> str:

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
+from django.utils.translation import gettext, gettext_noop
+
 from inventory.selectors import ProductView
 from marketplace.idempotency import services as idempotency
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.problems import status_of
 from marketplace.storefront.presentation.money import price
+from marketplace.storefront.refusals import said
 from orders import services
 from orders.services import NewOrder, OrderLineRequest
 
@@ -18,7 +21,10 @@ ROUTE = "shop:buy"
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a press came to nothing, for the page. `undecided`: it may still have gone through."""
+    """Why a press came to nothing, for the page, which says a known `message` in its own language.
+
+    `undecided`: it may still have gone through.
+    """
 
     code: str
     message: str
@@ -26,7 +32,7 @@ class Refused:
     undecided: bool = False
 
 
-NOT_UNDERSTOOD = Refused("invalid_form", "Something in the form needs another look.", 400)
+NOT_UNDERSTOOD = Refused("invalid_form", gettext_noop("Something in the form needs another look."), 400)
 
 
 def new_order(
@@ -84,13 +90,18 @@ def explain(error: MarketplaceError, *, seen_minor: int, product: ProductView) -
     status = status_of(error, in_body=True)
     if error.code == "price_changed":
         was, now = price(seen_minor, product.currency), price(product.price_minor, product.currency)
-        message = f"The price changed while you were looking: it was {was}, and it is {now} now."
+        message = gettext("The price changed while you were looking: it was %(was)s, and it is %(now)s now.") % {
+            "was": was,
+            "now": now,
+        }
     elif error.code == "idempotency_key_reused":
-        message = "You have already ordered from this page. Press again if you want this as well."
+        message = gettext("You have already ordered from this page. Press again if you want this as well.")
     elif error.code == "idempotency_in_progress":
-        return Refused(error.code, "Your order is being placed right now. Press again to see it.", status, True)
+        message = gettext("Your order is being placed right now. Press again to see it.")
+        return Refused(error.code, message, status, undecided=True)
     elif error.retryable:
-        return Refused(error.code, "We can’t take orders just now. Press again in a moment.", status, True)
+        message = gettext("We can’t take orders just now. Press again in a moment.")
+        return Refused(error.code, message, status, undecided=True)
     else:
-        message = error.message
+        message = said(error)
     return Refused(error.code, message, status)

@@ -47,14 +47,14 @@ class ShopMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Set the policy on what the shop answers."""
         response = self._get_response(request)
-        if request.resolver_match is None or _is_shop(request):
+        if request.resolver_match is None or is_shop(request):
             response.headers.setdefault("Content-Security-Policy", POLICY)
             response.headers.setdefault("Referrer-Policy", "same-origin")
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer a refusal that no view had words for, and a database that is away; leave the rest to Django."""
-        if not _is_shop(request):
+        if not is_shop(request):
             return None
         if isinstance(exception, OperationalError | InterfaceError):
             log.error("database_unavailable", path=request.path, exc_info=exception)
@@ -70,7 +70,8 @@ class ShopMiddleware:
         return render(request, f"{status}.html", {"refusal": exception}, status=status)
 
 
-def _is_shop(request: HttpRequest) -> bool:
+def is_shop(request: HttpRequest) -> bool:
+    """Whether the address of `request` is that of one of the shop's own pages."""
     return request.resolver_match is not None and request.resolver_match.app_name == "storefront"
 
 

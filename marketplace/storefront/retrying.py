@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from django import forms
+from django.utils.translation import gettext, gettext_noop, ngettext
 
 from inventory import selectors as catalogue
 from marketplace.storefront import till
@@ -13,7 +14,7 @@ from marketplace.storefront.presentation.money import price
 from orders.selectors import OrderView
 from orders.services import MOST_UNITS, NewOrder, OrderLineRequest
 
-NOTHING_CHOSEN = Refused("nothing_chosen", "Please take at least one thing.", 400)
+NOTHING_CHOSEN = Refused("nothing_chosen", gettext_noop("Please take at least one thing."), 400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class RetryForm(PaymentForm):
         wanted = [value for name, value in self.cleaned_data.items() if name.startswith("quantity-") and value]
         if not wanted and not self.errors:
             self.refusal = NOTHING_CHOSEN
-            self.add_error(None, NOTHING_CHOSEN.message)
+            self.add_error(None, gettext(NOTHING_CHOSEN.message))
         return data
 
 
@@ -73,16 +74,17 @@ def shelf(order: OrderView, form: RetryForm) -> list[RetryLine]:
     for item in order.items:
         now = offers.get(item.sku)
         if now is None or not now.is_active or now.currency != order.currency:
-            lines.append(RetryLine(item.sku, item.product_name, 0, 0, 0, ("It isn’t for sale any more.",)))
+            lines.append(RetryLine(item.sku, item.product_name, 0, 0, 0, (gettext("It isn’t for sale any more."),)))
             continue
         news = []
         if now.price_minor != item.price_minor:
             was, costs = price(item.price_minor, order.currency), price(now.price_minor, now.currency)
-            news.append(f"The price changed: it was {was}, and it is {costs} now.")
+            prices = {"was": was, "now": costs}
+            news.append(gettext("The price changed: it was %(was)s, and it is %(now)s now.") % prices)
         if now.available == 0:
-            news.append("It is sold out now.")
+            news.append(gettext("It is sold out now."))
         elif now.available < item.quantity:
-            news.append(f"You wanted {item.quantity}, and only {now.available} {_are(now.available)} left.")
+            news.append(_short(item.quantity, now.available))
         asked = form.data.get(f"quantity-{item.sku}", "")
         quantity = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 7 else item.quantity
         lines.append(
@@ -91,8 +93,11 @@ def shelf(order: OrderView, form: RetryForm) -> list[RetryLine]:
     return lines
 
 
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
+def _short(asked: int, left: int) -> str:
+    said = ngettext(
+        "You wanted %(asked)s, and only %(left)s is left.", "You wanted %(asked)s, and only %(left)s are left.", left
+    )
+    return said % {"asked": asked, "left": left}
 
 
 def wish(order: OrderView, form: RetryForm) -> NewOrder:

@@ -14,13 +14,16 @@ from urllib.parse import urlencode
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
+from django.utils.translation import gettext, gettext_lazy
 
 from marketplace.storefront.cards import CARDS, DEFAULT_CARD, PAYPAL
+from marketplace.storefront.languages import current
 from marketplace.storefront.middleware import policy
 from payments import checkout
 from payments.gateways.base import Widget
 
-NOT_PAID_LIKE_THAT: Final = "Please choose how you want to pay."
+NOT_PAID_LIKE_THAT: Final = gettext_lazy("Please choose how you want to pay.")
+_PAYPAL_SPEAKS: Final[Mapping[str, str]] = {"en": "en_US", "de": "de_DE"}
 _TOKENS: Final = r"\A(ctoken|pm)_[A-Za-z0-9_]{1,90}\Z"
 
 # What each provider asks to be let in. Sources: Stripe, "Integration security guide" (Content Security Policy); PayPal,
@@ -99,7 +102,7 @@ def method_field() -> forms.Field:
     words = dict.fromkeys(("required", "invalid", "invalid_choice"), NOT_PAID_LIKE_THAT)
     if _name() == "stripe":
         return forms.RegexField(_TOKENS, error_messages=words, validators=[_no_card_data])
-    known = [(PAYPAL, "PayPal")] if _name() == "paypal" else [(card.token, card.name) for card in CARDS]
+    known = [(PAYPAL, "PayPal")] if _name() == "paypal" else [(card.token, gettext(card.name)) for card in CARDS]
     return forms.ChoiceField(choices=known, error_messages=words)
 
 
@@ -119,4 +122,4 @@ def _script(widget: Widget) -> str:
         return f"https://js.stripe.com/{widget.parameters['release']}/stripe.js"
     # Their button for cards would draw fields of PayPal's for a source of money that our orders don't name.
     asked = {"client-id": widget.public_key, **widget.parameters, "components": "buttons", "disable-funding": "card"}
-    return f"https://www.paypal.com/sdk/js?{urlencode(asked)}"
+    return f"https://www.paypal.com/sdk/js?{urlencode({**asked, 'locale': _PAYPAL_SPEAKS[current()]})}"

@@ -1,6 +1,8 @@
 """The addresses of the shop's pages."""
 
 from django.urls import path
+from django.views.decorators.http import require_POST
+from django.views.i18n import set_language
 
 from marketplace.storefront.views import accounts, catalogue, checkout, orders, papers, retries, returns
 
@@ -28,5 +30,6 @@ urlpatterns = [
     path("orders/<uuid:order_id>/credit-notes/<str:number>", papers.credit_note, name="credit-note"),
     path("sign-in", accounts.SignIn.as_view(), name="sign-in"),
     path("sign-out", accounts.SignOut.as_view(), name="sign-out"),
+    path("language", require_POST(set_language), name="set-language"),
     path("register", accounts.register, name="register"),
 ]

@@ -3,23 +3,43 @@
 from dataclasses import dataclass
 from typing import Final
 
-from marketplace.kernel.money import exponent, format_minor
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
-_SIGNS: Final = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "CHF": "CHF\N{NO-BREAK SPACE}", "INR": "₹"}
+from marketplace.paper import amounts
+from marketplace.storefront.languages import current_locale
 
 
 def price(minor: int, currency: str) -> str:
-    """Write `minor` units of `currency` for people: `129900, "EUR"` is `"€1,299.00"`."""
-    sign = _SIGNS.get(currency, f"{currency}\N{NO-BREAK SPACE}")
-    whole, _, fraction = format_minor(abs(minor), currency).partition(".")
-    grouped = f"{int(whole):,}" + (f".{fraction}" if exponent(currency) else "")
-    return f"{'−' if minor < 0 else ''}{sign}{grouped}"
+    """Write `minor` units of `currency` for people: `129900, "EUR"` is `€1,299.00`, or `1.299,00 €` in German."""
+    return amounts.money(minor, currency, current_locale())
 
 
 _BY_BANK: Final = {
-    "REVERSED": ("returned", "Your bank has taken the {amount} back from us, and gives it back to you."),
-    "DISPUTED": ("disputed", "Your bank decides about the {amount}. We take nothing more."),
+    "REVERSED": ("returned", _("Your bank has taken the %(amount)s back from us, and gives it back to you.")),
+    "DISPUTED": ("disputed", _("Your bank decides about the %(amount)s. We take nothing more.")),
 }
+# By the payment's status, and whether the money goes back.
+_SAID: Final = {
+    ("AUTHORIZED", False): (
+        "held",
+        _("Your bank keeps %(amount)s ready. Nothing is taken before the order is confirmed."),
+    ),
+    ("AUTHORIZED", True): ("held", _("No money was taken. The %(amount)s your bank keeps ready is being let go.")),
+    ("VOIDED", False): (
+        "none",
+        _("No money was taken. If your bank had kept %(amount)s ready, it has let go of it."),
+    ),
+    ("CAPTURED", False): ("taken", _("%(amount)s was taken from your card, once.")),
+    ("CAPTURED", True): ("returning", _("The %(amount)s you paid is on its way back to your card.")),
+    ("PARTIALLY_REFUNDED", False): ("returned", _("%(returned)s of the %(amount)s was sent back to your card.")),
+    ("PARTIALLY_REFUNDED", True): (
+        "returning",
+        _("%(returned)s of the %(amount)s was sent back to your card; the rest is on its way."),
+    ),
+    ("REFUNDED", False): ("returned", _("All of your money, %(amount)s, was sent back to your card.")),
+}
+_NOTHING: Final = {True: _("No money was taken."), False: _("No money has been taken.")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +69,15 @@ def money_story(
     so far, and `returning` what is on its way by a refund that was asked for; both written for people, empty for
     nothing.
     """
+    values = {"amount": amount, "returned": returned or gettext("Part"), "returning": returning}
     by_bank = _BY_BANK.get(refund_status)
     if by_bank:
-        return MoneyStory(by_bank[0], by_bank[1].format(amount=amount))
+        return MoneyStory(by_bank[0], gettext(by_bank[1]) % values)
     if returning and not undoing:
-        before = f" {returned} was sent back before." if returned else ""
-        return MoneyStory("returning", f"Your refund of {returning} is on its way to your card.{before}")
+        sentence = gettext("Your refund of %(returning)s is on its way to your card.") % values
+        before = gettext("%(returned)s was sent back before.") % values if returned else ""
+        return MoneyStory("returning", f"{sentence} {before}".strip())
     goes_back = undoing or (finished and not confirmed)
-    moved, sentence = {
-        "AUTHORIZED": (
-            ("held", f"No money was taken. The {amount} your bank keeps ready is being let go.")
-            if goes_back
-            else ("held", f"Your bank keeps {amount} ready. Nothing is taken before the order is confirmed.")
-        ),
-        "VOIDED": ("none", f"No money was taken. If your bank had kept {amount} ready, it has let go of it."),
-        "CAPTURED": (
-            ("returning", f"The {amount} you paid is on its way back to your card.")
-            if goes_back
-            else ("taken", f"{amount} was taken from your card, once.")
-        ),
-        "PARTIALLY_REFUNDED": (
-            ("returning", f"{returned or 'Part'} of the {amount} was sent back to your card; the rest is on its way.")
-            if goes_back
-            else ("returned", f"{returned or 'Part'} of the {amount} was sent back to your card.")
-        ),
-        "REFUNDED": ("returned", f"All of your money, {amount}, was sent back to your card."),
-    }.get(payment_status, ("none", "No money was taken." if finished else "No money has been taken."))
-    return MoneyStory(moved, sentence)
+    found = _SAID.get((payment_status, goes_back)) or _SAID.get((payment_status, False))
+    moved, said = found or ("none", _NOTHING[finished])
+    return MoneyStory(moved, gettext(said) % values)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext_noop as _
+
 from fulfillment.selectors import ScanView
 from marketplace.storefront.cards import PAYPAL
 from marketplace.storefront.presentation.money import MoneyStory, money_story, price
@@ -14,6 +17,7 @@ from marketplace.storefront.presentation.parcel import Parcel, parcel
 from marketplace.storefront.presentation.progress import Line, Stage, receipt, stands_by, tracker, tried_before
 from marketplace.storefront.presentation.sentences import Ending, ending
 from marketplace.storefront.presentation.steps import now_doing
+from orders import wording
 from orders.selectors import ItemView, OrderView, SagaStory
 
 STANDS: Final = frozenset({"CONFIRMED", "SHIPPED", "IN_TRANSIT", "DELIVERED"})
@@ -23,54 +27,76 @@ STOPPABLE: Final = frozenset({"CREATED", "RESERVED", "PAYMENT_PENDING", "PAID"})
 RETURNABLE: Final = frozenset({"CONFIRMED"})  # paid for, and not shipped yet
 
 _STATUS_WORDS: Final[Mapping[str, str]] = {
-    "CREATED": "Received",
-    "RESERVED": "Set aside",
-    "PAYMENT_PENDING": "Payment under way",
-    "PAID": "Payment approved",
-    "CONFIRMED": "Confirmed",
-    "SHIPPED": "Shipped",
-    "IN_TRANSIT": "On the way",
-    "DELIVERED": "Delivered",
-    "FAILED": "Didn’t work out",
-    "CANCELLED": "Cancelled",
+    "CREATED": _("Received"),
+    "RESERVED": _("Set aside"),
+    "PAYMENT_PENDING": _("Payment under way"),
+    "PAID": _("Payment approved"),
+    "CONFIRMED": _("Confirmed"),
+    "SHIPPED": _("Shipped"),
+    "IN_TRANSIT": _("On the way"),
+    "DELIVERED": _("Delivered"),
+    "FAILED": _("Didn’t work out"),
+    "CANCELLED": _("Cancelled"),
 }
-_STILL_YOURS: Final = "No money was taken. Your things are still set aside, so you can pay by another method."
+_STILL_YOURS: Final = _("No money was taken. Your things are still set aside, so you can pay by another method.")
 _STANDS_BY: Final = (
-    "We can’t go on just now. Nothing is lost: it goes on by itself as soon as possible. You don’t have to do "
-    "anything, and you will not be charged twice."
+    _("Your order is waiting its turn"),
+    _(
+        "We can’t go on just now. Nothing is lost: it goes on by itself as soon as possible. You don’t have to do "
+        "anything, and you will not be charged twice."
+    ),
 )
 _UNDER_WAY: Final[Mapping[str, tuple[str, str]]] = {
-    "CREATED": ("Your order is in", "We are checking the shelf and putting your things aside."),
-    "RESERVED": ("Set aside for you", "Nobody else can buy them now. Your bank is next."),
-    "PAYMENT_PENDING": ("Asking your bank", "This takes a moment. You can stay, or come back to this page later."),
-    "PAID": ("Your bank said yes", "One routine check, and it’s yours."),
+    "CREATED": (_("Your order is in"), _("We are checking the shelf and putting your things aside.")),
+    "RESERVED": (_("Set aside for you"), _("Nobody else can buy them now. Your bank is next.")),
+    "PAYMENT_PENDING": (
+        _("Asking your bank"),
+        _("This takes a moment. You can stay, or come back to this page later."),
+    ),
+    "PAID": (_("Your bank said yes"), _("One routine check, and it’s yours.")),
 }
 # While the bank has not decided: whether it waits for the buyer.
 _AT_THE_BANK: Final[Mapping[bool, tuple[str, str]]] = {
-    True: ("Please confirm with your bank", "Your bank wants to know that it is really you. Then it’s done."),
-    False: ("Your bank is thinking it over", "That can take a while. Your things stay put; you can close this page."),
+    True: (_("Please confirm with your bank"), _("Your bank wants to know that it is really you. Then it’s done.")),
+    False: (
+        _("Your bank is thinking it over"),
+        _("That can take a while. Your things stay put; you can close this page."),
+    ),
 }
-_AT_PAYPAL: Final = "Please confirm with PayPal", "PayPal wants to hear from you. Your things stay put until then."
+_AT_PAYPAL: Final = (
+    _("Please confirm with PayPal"),
+    _("PayPal wants to hear from you. Your things stay put until then."),
+)
 _LOOKED_AT: Final = (
-    "We’re having a look at your order",
-    "One of us checks it before we take the payment. That can take a day or two. Your things stay put, and you don’t "
-    "have to do anything; you can close this page.",
+    _("We’re having a look at your order"),
+    _(
+        "One of us checks it before we take the payment. That can take a day or two. Your things stay put, and you "
+        "don’t have to do anything; you can close this page."
+    ),
 )
 _LATE_MONEY: Final = (
-    "Your payment has come after all",
-    "The order was over by then. If your things are still there, it’s yours; otherwise you get your money back.",
+    _("Your payment has come after all"),
+    _("The order was over by then. If your things are still there, it’s yours; otherwise you get your money back."),
 )
 _STANDING: Final[Mapping[str, tuple[str, str]]] = {
-    "CONFIRMED": ("It’s yours", "Thank you! Your order is confirmed and on its way to our warehouse."),
-    "SHIPPED": ("It is packed", "Your parcel has its label, and waits for the carrier to pick it up."),
-    "IN_TRANSIT": ("On the way", "Your parcel is on the way to you."),
-    "DELIVERED": ("Delivered", "Your parcel has arrived. Enjoy!"),
+    "CONFIRMED": (_("It’s yours"), _("Thank you! Your order is confirmed and on its way to our warehouse.")),
+    "SHIPPED": (_("It is packed"), _("Your parcel has its label, and waits for the carrier to pick it up.")),
+    "IN_TRANSIT": (_("On the way"), _("Your parcel is on the way to you.")),
+    "DELIVERED": (_("Delivered"), _("Your parcel has arrived. Enjoy!")),
 }
 # Of an order that is on the way, what its parcel's own status says beside that.
 _AT_THE_CARRIER: Final[Mapping[str, tuple[str, str]]] = {
-    "OUT_FOR_DELIVERY": ("Out for delivery", "Your parcel is in the van, and about to arrive."),
-    "EXCEPTION": ("Held up on the way", "Your parcel could not be brought to you yet. You need not do anything."),
+    "OUT_FOR_DELIVERY": (_("Out for delivery"), _("Your parcel is in the van, and about to arrive.")),
+    "EXCEPTION": (_("Held up on the way"), _("Your parcel could not be brought to you yet. You need not do anything.")),
 }
+_STAMPS: Final[Mapping[str, str]] = {"returned": _("Refunded"), "none": _("Not charged")}  # by where the money is
+_ATTENTION: Final = (
+    _("A person is looking at this"),
+    _("Something needs a human hand. You will not be charged twice, and you don’t have to do anything."),
+)
+_PAY_WHEN_READY: Final = (_("Set aside for you"), _("Nobody else can buy these now. Pay when you are ready."))
+_ELSE: Final = (_("Your order is in"), _("We are working on it."))
+_NO_ANSWER: Final = _("Your bank gave no clear answer yet. We are asking again; you will not be charged twice.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +107,12 @@ class Shortfall:
     name: str
     asked: int
     available: int
+
+    @property
+    def said(self) -> str:
+        """That in words."""
+        [words] = wording.shortages([{"name": self.name, "asked": self.asked, "available": self.available}])
+        return words
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +177,10 @@ class OrderPage:
         if self.order.status in STANDS:
             return self.status_words
         if self.order.status == "CANCELLED":
-            return "Cancelled"
+            return gettext("Cancelled")
         if self.order.refund_status == "REVERSED":
-            return "Taken back"  # by the bank: it was not we who sent it
-        return "Refunded" if self.money.moved == "returned" else "Not charged" if self.money.moved == "none" else ""
+            return gettext("Taken back")  # by the bank: it was not we who sent it
+        return gettext(_STAMPS.get(self.money.moved, ""))
 
     @property
     def again(self) -> ItemView | None:
@@ -173,7 +205,8 @@ class OrderPage:
 
 def status_words(status: str) -> str:
     """Return an order's status as a shopper reads it in a list."""
-    return _STATUS_WORDS.get(status, status.replace("_", " ").capitalize())
+    known = _STATUS_WORDS.get(status)
+    return gettext(known) if known else status.replace("_", " ").capitalize()
 
 
 def order_page(
@@ -276,13 +309,9 @@ def _can_cancel(order: OrderView, story: SagaStory) -> bool:
 def _words(order: OrderView, story: SagaStory, *, awaits_payment: bool) -> tuple[str, str, str]:
     """Return the tone, the headline, and the sentence below it."""
     if story.status == "NEEDS_ATTENTION":
-        return (
-            "attention",
-            "A person is looking at this",
-            "Something needs a human hand. You will not be charged twice, and you don’t have to do anything.",
-        )
+        return _told("attention", _ATTENTION)
     if _looks_into_late_money(order, story):
-        return "busy", *_LATE_MONEY
+        return _told("busy", _LATE_MONEY)
     over = _over(order)
     if over:
         return ("calm" if order.status == "CANCELLED" else "bad"), over.headline, over.what
@@ -293,42 +322,49 @@ def _words(order: OrderView, story: SagaStory, *, awaits_payment: bool) -> tuple
     return _words_under_way(order, story)
 
 
+def _told(tone: str, words: tuple[str, str]) -> tuple[str, str, str]:
+    headline, what = words
+    return tone, gettext(headline), gettext(what)
+
+
 def _words_of_waiting(order: OrderView) -> tuple[str, str, str]:
     if order.payment_attempt > 1:
-        return "bad", "Payment failed", f"{_bank_said(order)} {_STILL_YOURS}"
-    return "calm", "Set aside for you", "Nobody else can buy these now. Pay when you are ready."
+        return "bad", gettext("Payment failed"), f"{_bank_said(order)} {gettext(_STILL_YOURS)}"
+    return _told("calm", _PAY_WHEN_READY)
 
 
 def _words_under_way(order: OrderView, story: SagaStory) -> tuple[str, str, str]:
     if stands_by(story):
-        return "calm", "Your order is waiting its turn", _STANDS_BY
+        return _told("calm", _STANDS_BY)
     if story.status == "COMPENSATING":
         doing = now_doing(story.current_step, undoing=True, again=False)
-        return "busy", "This isn’t going to work, so we are undoing it", doing
+        return "busy", gettext("This isn’t going to work, so we are undoing it"), doing
     if _awaits_bank(order, story):
         waits_for_buyer = bool(order.payment and order.payment.action_url)
         if waits_for_buyer and order.payment_method == PAYPAL:
-            return "calm", *_AT_PAYPAL
-        return "calm", *_AT_THE_BANK[waits_for_buyer]
+            return _told("calm", _AT_PAYPAL)
+        return _told("calm", _AT_THE_BANK[waits_for_buyer])
     if _awaits_review(order, story):
-        return "calm", *_LOOKED_AT
-    headline, what = _UNDER_WAY.get(order.status, ("Your order is in", "We are working on it."))
+        return _told("calm", _LOOKED_AT)
+    headline, what = _UNDER_WAY.get(order.status, _ELSE)
     if tried_before(story) and order.status in {"PAYMENT_PENDING", "PAID"}:
-        what = "Your bank gave no clear answer yet. We are asking again; you will not be charged twice."
-    return "busy", headline, what
+        what = _NO_ANSWER
+    return _told("busy", (headline, what))
 
 
 def _words_of_standing(order: OrderView, story: SagaStory) -> tuple[str, str, str]:
     if _reversing(order, story):
         doing = now_doing(story.current_step, undoing=False, again=False)
-        return "busy", "We are cancelling your order", doing
+        return "busy", gettext("We are cancelling your order"), doing
     parcel_status = order.shipment.status if order.shipment and order.status == "IN_TRANSIT" else ""
-    return "good", *_AT_THE_CARRIER.get(parcel_status, _STANDING[order.status])
+    return _told("good", _AT_THE_CARRIER.get(parcel_status, _STANDING[order.status]))
 
 
 def _bank_said(order: OrderView) -> str:
-    said = order.failure_detail.get("message", "")
-    return f"Your bank’s answer: “{said}”" if said else "Your bank declined the payment."
+    said = wording.known(str(order.failure_detail.get("message", "")))
+    if said:
+        return gettext("Your bank’s answer: “%(said)s”") % {"said": said}
+    return gettext("Your bank declined the payment.")
 
 
 def _time_left(until: datetime | None, now: datetime) -> str:
@@ -359,5 +395,6 @@ def _version(order: OrderView, story: SagaStory, *, paying: bool, scans: int) ->
         order.shipment,
         scans,
         paying,
+        get_language(),
     )
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]

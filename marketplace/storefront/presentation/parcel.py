@@ -1,19 +1,23 @@
 """Where a parcel is, as its buyer reads it: how far it came, when it is expected, and what its carrier said last."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
 from fulfillment.selectors import ScanView, ShipmentView, carrier_name
 from marketplace.storefront.presentation.progress import Stage
+from orders import wording
 from orders.selectors import OrderView
 
 _STAGES: Final = (
-    ("packed", "Packed"),
-    ("shipped", "Shipped"),
-    ("in_transit", "On the way"),
-    ("delivered", "Delivered"),
+    ("packed", _("Packed")),
+    ("shipped", _("Shipped")),
+    ("in_transit", _("On the way")),
+    ("delivered", _("Delivered")),
 )
 # How many of the stages are behind a parcel, by its own status.
 _BEHIND: Final[Mapping[str, int]] = {
@@ -27,7 +31,17 @@ _BEHIND: Final[Mapping[str, int]] = {
 }
 _ON_THE_WAY: Final = 3
 _HAS_ONE: Final = frozenset({"CONFIRMED", "SHIPPED", "IN_TRANSIT", "DELIVERED"})
-_SAID: Final = {"done": "done", "waiting": "not yet", "paused": "held up"}
+# What is said of a scan whose carrier said nothing that is known in the visitor's language, by its kind.
+_SCANNED: Final[Mapping[str, str]] = {
+    "ANNOUNCED": _("The carrier has been told of it."),
+    "PICKED_UP": _("We have picked it up."),
+    "IN_TRANSIT": _("It is on its way between two depots."),
+    "OUT_FOR_DELIVERY": _("It is in the van, and comes today."),
+    "EXCEPTION": _("Nobody was at home. We try again."),
+    "RETURNED": _("It goes back to the sender."),
+    "DELIVERED": _("It was handed over at the door."),
+}
+_SAID: Final = {"done": _("done"), "waiting": _("not yet"), "paused": _("held up")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +77,12 @@ def parcel(order: OrderView, scans: Sequence[ScanView]) -> Parcel | None:
         tracking_url=view.tracking_url if view.tracking_url.startswith(("https://", "http://")) else "",
         earliest=view.estimated_from if vague else None,
         latest=None if over else view.estimated_delivery,
-        news=tuple(reversed(scans)),
+        news=tuple(_scanned(scan) for scan in reversed(scans)),
     )
+
+
+def _scanned(scan: ScanView) -> ScanView:
+    return replace(scan, message=wording.known(scan.message) or gettext(_SCANNED.get(scan.kind, "")))
 
 
 def _stage(place: int, view: ShipmentView, behind: int) -> Stage:
@@ -72,4 +90,4 @@ def _stage(place: int, view: ShipmentView, behind: int) -> Stage:
     state = "done" if place < behind else "waiting"
     if view.status == "EXCEPTION" and place == behind - 1:
         state = "paused"
-    return Stage(key, label, state, _SAID[state])
+    return Stage(key, gettext(label), state, gettext(_SAID[state]))

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
 from marketplace.sagas.selectors import Entry
 from marketplace.storefront.presentation import steps
 from orders.selectors import SagaStory
 
 STAGES: Final = (
-    ("reserved", "Reserved", ("validate_inventory", "reserve_inventory")),
-    ("payment", "Payment", ("payment_request", "authorize_payment", "payment_outcome", "look_up_payment")),
-    ("fraud_check", "Fraud check", ("check_fraud", "fraud_review")),
-    ("confirmed", "Confirmed", ("capture_payment", "confirm_order")),
+    ("reserved", _("Reserved"), ("validate_inventory", "reserve_inventory")),
+    ("payment", _("Payment"), ("payment_request", "authorize_payment", "payment_outcome", "look_up_payment")),
+    ("fraud_check", _("Fraud check"), ("check_fraud", "fraud_review")),
+    ("confirmed", _("Confirmed"), ("capture_payment", "confirm_order")),
 )
 # What `reverse_order` does to a stage that was done, in the order of its doing: by the stage's key.
 WAYS_BACK: Final[Mapping[str, tuple[str, ...]]] = {
@@ -23,14 +26,14 @@ WAYS_BACK: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _ON_THE_WAY_BACK: Final = frozenset(step for steps in WAYS_BACK.values() for step in steps)
 _SAID: Final = {
-    "waiting": "not yet",
-    "active": "happening now",
-    "paused": "waiting for you",
-    "done": "done",
-    "refused": "did not work",
-    "undoing": "being undone",
-    "undone": "undone",
-    "parked": "a person is looking at it",
+    "waiting": _("not yet"),
+    "active": _("happening now"),
+    "paused": _("waiting for you"),
+    "done": _("done"),
+    "refused": _("did not work"),
+    "undoing": _("being undone"),
+    "undone": _("undone"),
+    "parked": _("a person is looking at it"),
 }
 LIVE: Final = frozenset(
     {"STARTED", "WAITING", "STANDING_BY"}
@@ -115,7 +118,8 @@ def tracker(story: SagaStory, *, confirmed: bool, finished: bool, awaits_payment
             state = "done" if confirmed else _state(names, story, finished=finished, awaits_payment=awaits_payment)
         seen_to = any(line.step == "fraud_review" for line in story.history) or story.current_step == "fraud_review"
         accuses = key == "fraud_check" and (state == "refused" or seen_to)  # which nobody is to read
-        stages.append(Stage(key, "Routine check" if accuses else label, state, _SAID[state]))
+        said = gettext("Routine check") if accuses else gettext(label)
+        stages.append(Stage(key, said, state, gettext(_SAID[state])))
     return tuple(stages)
 
 
@@ -131,7 +135,7 @@ def _line(entry: Entry) -> Line:
         attempt=entry.attempt,
         mark=mark,
         text=steps.has_been(entry.step, status=entry.status, undoing=undoing),
-        note=f"try {entry.attempt}" if entry.attempt > 1 or mark == "again" else "",
+        note=gettext("try %(number)s") % {"number": entry.attempt} if entry.attempt > 1 or mark == "again" else "",
         at=entry.timestamp,
     )
 
@@ -156,11 +160,13 @@ def receipt(story: SagaStory, *, finished: bool, awaits_payment: bool) -> tuple[
     undoing = _undoing(story)
     direction = "compensating" if undoing else "forward"
     if story.status == "NEEDS_ATTENTION":
-        now = Line(story.current_step, direction, "PARKED", 0, "parked", "A person is looking at this", "", None)
+        now = Line(
+            story.current_step, direction, "PARKED", 0, "parked", gettext("A person is looking at this"), "", None
+        )
     elif awaits_payment:
-        now = Line(story.current_step, direction, "WAITING", 0, "paused", "Waiting for you to pay", "", None)
+        now = Line(story.current_step, direction, "WAITING", 0, "paused", gettext("Waiting for you to pay"), "", None)
     elif stands_by(story):
-        text = "We can’t go on just now; we will, by ourselves"
+        text = gettext("We can’t go on just now; we will, by ourselves")
         now = Line(story.current_step, direction, "STANDING_BY", 0, "paused", text, "", None)
     else:
         # When the wait for the buyer is over but not yet left, the bank is what comes next.

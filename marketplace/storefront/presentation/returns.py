@@ -6,6 +6,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
 from marketplace.storefront.presentation.money import price
 from orders.returns import selectors
 from orders.returns.selectors import Returnable, ReturnView
@@ -61,16 +64,22 @@ def _story(view: ReturnView) -> ReturnStory:
 
 
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
-    "asked": ("We have your wish", "Somebody of our team looks at it and answers. Please keep the things until then."),
-    "answered": ("A moment", "Your return is being written down."),
-    "approved": ("Please send it back", "Write {number} on the parcel. Once it is here, your money goes back to you."),
-    "here": ("Your parcel is here", "We look at what is in it, and settle the rest."),
-    "RECEIVED": ("Your parcel is here", "Your money is on its way back to you."),
-    "REFUNDED": ("Your money is back", "We sent {amount} back to you."),
-    "nothing": ("This return is over", "The money for it had gone back to you before."),
-    "REJECTED": ("We can’t take this back", "Our team says: “{said}”"),
-    "WITHDRAWN": ("You have withdrawn this return", "Nothing was sent back."),
-    "EXPIRED": ("This return ran out of time", "Nothing came back, so nothing was refunded."),
+    "asked": (
+        _("We have your wish"),
+        _("Somebody of our team looks at it and answers. Please keep the things until then."),
+    ),
+    "answered": (_("A moment"), _("Your return is being written down.")),
+    "approved": (
+        _("Please send it back"),
+        _("Write %(number)s on the parcel. Once it is here, your money goes back to you."),
+    ),
+    "here": (_("Your parcel is here"), _("We look at what is in it, and settle the rest.")),
+    "RECEIVED": (_("Your parcel is here"), _("Your money is on its way back to you.")),
+    "REFUNDED": (_("Your money is back"), _("We sent %(amount)s back to you.")),
+    "nothing": (_("This return is over"), _("The money for it had gone back to you before.")),
+    "REJECTED": (_("We can’t take this back"), _("Our team says: “%(said)s”")),
+    "WITHDRAWN": (_("You have withdrawn this return"), _("Nothing was sent back.")),
+    "EXPIRED": (_("This return ran out of time"), _("Nothing came back, so nothing was refunded.")),
 }
 
 
@@ -84,4 +93,5 @@ def _words(view: ReturnView) -> tuple[str, str]:
         at = "nothing"
     headline, what = _WORDS[at]
     amount = price(view.refunded_minor, view.currency)
-    return headline, what.format(number=view.number, amount=amount, said=view.buyer_reads)
+    values = {"number": view.number, "amount": amount, "said": view.buyer_reads}
+    return gettext(headline), gettext(what) % values

@@ -1,13 +1,19 @@
 """What the shop's templates need beyond Django's own: prices, icons, a tint for each shelf."""
 
 import zlib
+from datetime import date, datetime
 from typing import Final
 
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext, ngettext
 
+from marketplace.kernel.errors import MarketplaceError
+from marketplace.paper import amounts
+from marketplace.storefront import refusals
 from marketplace.storefront.cards import card_name
+from marketplace.storefront.languages import current_locale
 from marketplace.storefront.presentation.money import price as written_price
 from marketplace.storefront.presentation.page import status_words
 
@@ -66,8 +72,40 @@ def card(token: str) -> str:
 @register.filter
 def span(seconds: int) -> str:
     """Write a span of time as people say it: `900` is "15 minutes"."""
-    count, unit = (seconds, "second") if seconds < 120 else (round(seconds / 60), "minute")
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+    if seconds < 120:
+        return ngettext("%(count)s second", "%(count)s seconds", seconds) % {"count": seconds}
+    minutes = round(seconds / 60)
+    return ngettext("%(count)s minute", "%(count)s minutes", minutes) % {"count": minutes}
+
+
+@register.filter
+def day(instant: datetime | date) -> str:
+    """Write a day with its year, as the visitor's language does."""
+    return amounts.day(instant, current_locale())
+
+
+@register.filter
+def weekday(when: date) -> str:
+    """Write a day of the coming weeks."""
+    return amounts.weekday(when, current_locale())
+
+
+@register.filter
+def moment(instant: datetime) -> str:
+    """Write an instant to the minute, in UTC: a script says it in the visitor's time zone instead."""
+    return amounts.moment(instant, current_locale())
+
+
+@register.filter
+def said(error: MarketplaceError) -> str:
+    """Say a refusal in the visitor's language."""
+    return refusals.said(error)
+
+
+@register.filter
+def told(text: str) -> str:
+    """Say in the visitor's language what is kept in English; what is not known there stays as it is."""
+    return gettext(text)
 
 
 @register.simple_tag

@@ -174,7 +174,7 @@ class TestChangedMeanwhile:
         shop.work()
         page = look(guest, response.headers["Location"])
         assert page.one("order-outcome")["data-code"] == "out_of_stock"
-        assert page.text("shortfalls") == "The laptop-1: you asked for 3, 2 were left."
+        assert page.text("shortfalls") == "The laptop-1: you asked for 3, only 2 left."
         assert page.one("take-fewer")["href"] == "/products/laptop-1?quantity=2"
         assert page.text("money") == "No money was taken."
         assert shop.levels("laptop-1") == (2, 0)

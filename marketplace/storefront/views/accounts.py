@@ -7,6 +7,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
@@ -37,7 +38,7 @@ def register(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         user = form.save()
         login(request, user)
-        messages.success(request, f"Welcome, {user.get_username()}! You are signed in.")
+        messages.success(request, gettext("Welcome, %(name)s! You are signed in.") % {"name": user.get_username()})
         return redirect(after or resolve_url(settings.LOGIN_REDIRECT_URL))
     status = 400 if form.is_bound else 200
     return render(request, "storefront/register.html", {"form": form, "next": after}, status=status)

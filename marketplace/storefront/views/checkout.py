@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -22,6 +23,7 @@ from marketplace.storefront.buying import NOT_UNDERSTOOD, Refused
 from marketplace.storefront.cards import CARDS
 from marketplace.storefront.forms import BuyForm, CheckoutForm, fresh_key
 from marketplace.storefront.presentation.arrival import arrival
+from marketplace.storefront.refusals import said
 from marketplace.storefront.views.catalogue import asked_quantity, show_product
 from orders.errors import SignInRequired
 from orders.services import MOST_UNITS
@@ -77,11 +79,11 @@ def _place(
     try:
         order_id = buying.place_once(order, principal=visitor.principal(request), key=data["key"])
     except SignInRequired as error:
-        messages.warning(request, error.message)
+        messages.warning(request, said(error))
         back = urlencode({"next": reverse("storefront:product", args=[data["sku"]])})
         return redirect(f"{reverse('storefront:sign-in')}?{back}")
     except UnknownProduct:
-        messages.error(request, "That isn’t for sale any more. Nothing was ordered.")
+        messages.error(request, gettext("That isn’t for sale any more. Nothing was ordered."))
         return redirect("storefront:catalogue")
     except MarketplaceError as error:
         product = catalogue.product_by_sku(data["sku"])

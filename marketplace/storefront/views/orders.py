@@ -21,6 +21,7 @@ from marketplace.storefront.cards import CARDS
 from marketplace.storefront.forms import PayForm
 from marketplace.storefront.presentation.page import AT_REST, STANDS, order_page
 from marketplace.storefront.presentation.returns import returns_page
+from marketplace.storefront.refusals import said
 from orders import access, selectors, services
 from orders.errors import UnknownOrder
 from orders.selectors import OrderView
@@ -116,7 +117,7 @@ def pay(request: HttpRequest, order_id: UUID) -> HttpResponse:
         attempt = form.cleaned_data["attempt"]
         services.pay(order_id, method=form.cleaned_data["payment_method"], attempt=attempt, now=database_now())
     except Conflict as error:
-        messages.error(request, error.message)
+        messages.error(request, said(error))
         return redirect("storefront:order", order_id)
     response = redirect("storefront:order", order_id)
     response["Location"] += "?paying=1"
@@ -156,7 +157,7 @@ def cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
     try:
         services.cancel(order_id, actor=actor, now=database_now(), by_staff=_as_staff(request, view))
     except Conflict as error:
-        messages.error(request, error.message)
+        messages.error(request, said(error))
     return redirect("storefront:order", order_id)
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -18,6 +19,7 @@ from marketplace.storefront import till as tills
 from marketplace.storefront.buying import NOT_UNDERSTOOD, Refused
 from marketplace.storefront.cards import CARDS
 from marketplace.storefront.presentation.page import ENDED
+from marketplace.storefront.refusals import said
 from marketplace.storefront.retrying import RetryForm, shelf
 from orders import services
 from orders.errors import NotRetryable, PriceChanged
@@ -45,7 +47,7 @@ def _place(request: HttpRequest, order: OrderView, form: RetryForm) -> HttpRespo
     try:
         new = services.try_again(order.id, retrying.wish(order, form), now=database_now())
     except NotRetryable as error:
-        messages.info(request, error.message)
+        messages.info(request, said(error))
         return redirect("storefront:order", order.id)
     except MarketplaceError as error:
         again = RetryForm.offer(order, method=form.cleaned_data["payment_method"])
@@ -62,16 +64,16 @@ def _lead_on(request: HttpRequest, order: OrderView, successor: UUID, *, told: b
     newer = visitor.order_for(request, successor)
     if newer.status in ENDED and request.method != "POST":
         return redirect("storefront:try-again", successor)
-    messages.info(request, "You have tried this again already. Here is that order.")
+    messages.info(request, gettext("You have tried this again already. Here is that order."))
     return redirect("storefront:order", successor)
 
 
 def _explain(error: MarketplaceError) -> Refused:
-    message = error.message
+    message = said(error)
     if isinstance(error, PriceChanged):
-        message = "A price changed while you were looking. Please check the new one."
+        message = gettext("A price changed while you were looking. Please check the new one.")
     if isinstance(error, UnknownProduct):
-        message = "Something isn’t for sale any more. Please check what is left."
+        message = gettext("Something isn’t for sale any more. Please check what is left.")
     return Refused(error.code, message, status_of(error, in_body=True))
 
 

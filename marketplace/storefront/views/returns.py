@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -16,6 +17,7 @@ from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.problems import status_of
 from marketplace.storefront import visitor
 from marketplace.storefront.presentation.returns import Returns, returns_page
+from marketplace.storefront.refusals import said
 from orders.returns import selectors, services
 from orders.returns.errors import ReturnTermOver, ReturnUnderWay
 from orders.returns.selectors import Returnable
@@ -26,10 +28,10 @@ class ReturnForm(forms.Form):
     """How many of each line, and why."""
 
     reason = forms.CharField(
-        label="Why do you send it back?",
+        label=gettext_lazy("Why do you send it back?"),
         max_length=services.LONGEST_REASON,
         widget=forms.Textarea(attrs={"rows": 3}),
-        error_messages={"required": "Please tell us why."},
+        error_messages={"required": gettext_lazy("Please tell us why.")},
     )
 
     def __init__(self, *args: Any, left: Sequence[Returnable], **kwargs: Any) -> None:
@@ -38,7 +40,7 @@ class ReturnForm(forms.Form):
         for line in left:
             attrs = {"min": 0, "max": line.left, "inputmode": "numeric", "data-testid": f"return-{line.sku}"}
             self.fields[line.sku] = forms.IntegerField(
-                label=f"How many of {line.left}?",
+                label=gettext("How many of %(left)s?") % {"left": line.left},
                 min_value=0,
                 max_value=line.left,
                 initial=0,
@@ -53,7 +55,7 @@ class ReturnForm(forms.Form):
         """Something has to be chosen."""
         data = super().clean() or self.cleaned_data
         if not self.errors and not self.chosen(data):
-            raise forms.ValidationError("Please say how many you send back.")
+            raise forms.ValidationError(gettext("Please say how many you send back."))
         return data
 
     def chosen(self, data: dict[str, Any]) -> dict[str, int]:
@@ -77,9 +79,9 @@ def ask(request: HttpRequest, order_id: UUID) -> HttpResponse:
         except ReturnUnderWay:
             return redirect("storefront:order", order_id)  # pressed twice: it is on the page already
         except MarketplaceError as error:
-            form.add_error(None, error.message)
+            form.add_error(None, said(error))
             return _show(request, order, known, form, status=status_of(error, in_body=True))
-        messages.success(request, "We have written it down. You find what becomes of it here.")
+        messages.success(request, gettext("We have written it down. You find what becomes of it here."))
         return redirect("storefront:order", order_id)
     return _show(request, order, known, form, status=422 if form.is_bound else 200)
 
@@ -92,12 +94,12 @@ def _request(request: HttpRequest, order: OrderView, form: ReturnForm) -> None:
 
 def _why_not(order: OrderView, known: Returns) -> str:
     if order.status != "DELIVERED":
-        return "Something can be returned once it has been delivered."
+        return gettext("Something can be returned once it has been delivered.")
     if any(one.status in ("REQUESTED", "APPROVED", "RECEIVED") for one in known.stories):
-        return ReturnUnderWay().message
+        return said(ReturnUnderWay())
     if not known.left:
-        return "All of this order has been sent back already."
-    return ReturnTermOver().message
+        return gettext("All of this order has been sent back already.")
+    return said(ReturnTermOver())
 
 
 def _show(request: HttpRequest, order: OrderView, known: Returns, form: ReturnForm, *, status: int) -> HttpResponse:
@@ -113,7 +115,7 @@ def withdraw(request: HttpRequest, order_id: UUID, return_id: UUID) -> HttpRespo
         wish = selectors.one_of(order_id, return_id)
         services.withdraw(wish.id, actor=visitor.username(request), now=database_now())
     except MarketplaceError as error:
-        messages.error(request, error.message)
+        messages.error(request, said(error))
     else:
-        messages.success(request, "You have withdrawn your return.")
+        messages.success(request, gettext("You have withdrawn your return."))
     return redirect("storefront:order", order_id)

@@ -37,13 +37,17 @@
     if (event.persisted && document.querySelector("[data-once]")) window.location.reload();
   });
 
-  const clock = new Intl.DateTimeFormat(undefined, {
+  // The page's language, by the habits of the visitor's country where the browser knows one that speaks it.
+  const page = document.documentElement.lang;
+  const language = navigator.languages.find((one) => one.split("-")[0] === page) || page;
+
+  const clock = new Intl.DateTimeFormat(language, {
     hour: "2-digit",
     minute: "2-digit",
     second: "2-digit",
     hourCycle: "h23", // as on a till's receipt
   });
-  const day = new Intl.DateTimeFormat(undefined, {
+  const day = new Intl.DateTimeFormat(language, {
     dateStyle: "medium",
     timeStyle: "short",
     hourCycle: "h23",
@@ -62,7 +66,7 @@
     const sum = document.querySelector("[data-total]");
     const quantity = document.querySelector("input[name=quantity]");
     if (!sum || !quantity) return;
-    const money = new Intl.NumberFormat("en", { style: "currency", currency: sum.dataset.currency });
+    const money = new Intl.NumberFormat(page, { style: "currency", currency: sum.dataset.currency });
     const digits = money.resolvedOptions().maximumFractionDigits;
     const amount = (Number(sum.dataset.priceMinor) * Number(quantity.value)) / 10 ** digits;
     sum.querySelector("output").textContent = money.format(amount);

@@ -57,7 +57,7 @@
     const token = root.querySelector("input[name=payment_method]");
     const quantity = form.querySelector("input[name=quantity]");
     const amount = () => Number(root.dataset.amount) * Math.max(1, Number(quantity ? quantity.value : 1) || 1);
-    const stripe = window.Stripe(root.dataset.key);
+    const stripe = window.Stripe(root.dataset.key, { locale: document.documentElement.lang });
     const elements = stripe.elements({
       mode: "payment",
       amount: amount(),
@@ -69,7 +69,7 @@
     element.on("change", () => {
       token.value = "";
     });
-    element.on("loaderror", () => say(root, "Stripe can’t be reached just now. Please try again in a moment."));
+    element.on("loaderror", () => say(root, root.dataset.unreachable));
     element.mount(root.querySelector("[data-fields]"));
     if (quantity) quantity.addEventListener("input", () => elements.update({ amount: amount() }));
 
@@ -91,11 +91,11 @@
       try {
         made = await makeToken();
       } catch {
-        made = { error: { message: "Stripe did not answer. Nothing was ordered; please try again." } };
+        made = { error: { message: root.dataset.silent } };
       }
       occupied = false;
       if (made.error) {
-        say(root, made.error.message || "This can’t be paid like that.");
+        say(root, made.error.message || root.dataset.impossible);
         return;
       }
       token.value = made.confirmationToken.id;
@@ -106,7 +106,7 @@
   // The bank wants to hear from the buyer: Stripe.js asks, in a window of its own or by leading to the bank's page.
   const stripeConfirm = (root) => {
     const button = root.querySelector("[data-confirm]");
-    const stripe = window.Stripe(root.dataset.key);
+    const stripe = window.Stripe(root.dataset.key, { locale: document.documentElement.lang });
     const ask = async () => {
       if (occupied) return;
       occupied = true;
@@ -118,7 +118,7 @@
         button.hidden = !error;
         say(root, error ? error.message : "");
       } catch {
-        say(root, "That didn’t work. Please press again.");
+        say(root, root.dataset.didntWork);
       }
       occupied = false;
     };
@@ -194,7 +194,7 @@
       const [script, start] = tills[root.dataset.till];
       if (script()) start(root);
       else if (root.dataset.till === "stripe") {
-        say(root, "Stripe can’t be reached just now. Please try again in a moment.");
+        say(root, root.dataset.unreachable);
       }
     }
   };
