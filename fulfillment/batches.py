@@ -89,12 +89,15 @@ def print_labels(batch_id: UUID, *, who: str, now: datetime, only_new: bool = Fa
     return content
 
 
-def print_slips(batch_id: UUID, *, locale: str = "en") -> bytes:
-    """Return the packing slips of a batch as one PDF, without what is cancelled. Raises like `print_labels`."""
+def print_slips(batch_id: UUID) -> bytes:
+    """Return the packing slips of a batch as one PDF, each in its order's language, without what is cancelled.
+
+    Raises like `print_labels`.
+    """
     sent = [view.id for view in picking.in_this_order(_ids(batch_id)) if view.status != ShipmentStatus.CANCELLED]
     if not sent:
         raise NothingToPrint
-    return printing.slips(sent, locale=locale)
+    return printing.slips(sent)
 
 
 def parcels(batch_id: UUID) -> list[ShipmentView]:

@@ -34,6 +34,9 @@ class Shipment(models.Model):
     postal_code = models.CharField(max_length=20, blank=True)
     city = models.CharField(max_length=100, blank=True)
     country = models.CharField(max_length=2, blank=True)
+    language = models.CharField(
+        max_length=8, default="en", db_default="en", help_text="Of its packing slip: the order's."
+    )
     weight_grams = models.PositiveIntegerField()
     label_key = models.CharField(
         max_length=KEY_LENGTH, blank=True, help_text="The key by which the carrier knows it; empty until it was asked."

@@ -46,10 +46,11 @@ def labels(shipment_ids: Sequence[UUID]) -> bytes:
     )
 
 
-def slips(shipment_ids: Sequence[UUID], *, locale: str = "en") -> bytes:
+def slips(shipment_ids: Sequence[UUID], *, locale: str = "") -> bytes:
     """Return the packing slips of these shipments as one PDF, in their order. Two queries.
 
-    `locale`: of the words and numbers, such as `de`. Raises `UnknownShipment` and `UnknownLocale`.
+    `locale`: of the words and numbers, such as `de`; by default each is in its order's language. Raises
+    `UnknownShipment` and `UnknownLocale`.
     """
     found = _views(shipment_ids)
     lines = selectors.lines_of([view.id for view in found])
@@ -61,11 +62,11 @@ def slips(shipment_ids: Sequence[UUID], *, locale: str = "en") -> bytes:
                 ship_from=sender,
                 ship_to=_postal(view),
                 lines=tuple(SlipLine(line.sku, line.name, line.quantity) for line in lines.get(view.id, ())),
+                language=locale or view.language,
             )
             for view in found
         ],
         size=SIZES[settings.PAPER_SIZE],
-        locale=locale,
     )
 
 

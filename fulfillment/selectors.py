@@ -33,6 +33,7 @@ class ShipmentView(NamedTuple):
     postal_code: str
     city: str
     country: str
+    language: str
     weight_grams: int
     label_key: str
     carrier_reference: str

@@ -61,7 +61,10 @@ LIGHTEST_GRAMS = 1  # of a parcel whose products say nothing of their weight
 
 @dataclass(frozen=True, slots=True)
 class NewShipment:
-    """One parcel for the order `reference_id`, to be planned as `estimate` says."""
+    """One parcel for the order `reference_id`, to be planned as `estimate` says.
+
+    `language`: of whoever opens it.
+    """
 
     reference_id: UUID
     number: str
@@ -69,12 +72,13 @@ class NewShipment:
     weight_grams: int
     lines: tuple[LineView, ...]
     estimate: Estimate
+    language: str = "en"
 
 
 _FIELDS = (
     "id", "reference_id", "number", "status", "carrier", "service", "name", "line1", "line2", "postal_code", "city",
-    "country", "weight_grams", "label_key", "carrier_reference", "tracking_number", "tracking_url", "label_reference",
-    "estimated_from", "estimated_delivery", "packed_by", "created_at", "updated_at",
+    "country", "language", "weight_grams", "label_key", "carrier_reference", "tracking_number", "tracking_url",
+    "label_reference", "estimated_from", "estimated_delivery", "packed_by", "created_at", "updated_at",
 )  # fmt: skip
 
 
@@ -93,7 +97,7 @@ def create(requests: Sequence[NewShipment], *, now: datetime) -> list[ShipmentVi
             (
                 *(shipment_id, r.reference_id, r.number, ShipmentStatus.CREATED, r.estimate.carrier),
                 *(r.estimate.service, r.to.name, r.to.line1, r.to.line2, r.to.postal_code, r.to.city, r.to.country),
-                *(max(r.weight_grams, LIGHTEST_GRAMS), "", "", "", "", ""),
+                *(r.language, max(r.weight_grams, LIGHTEST_GRAMS), "", "", "", "", ""),
                 *(r.estimate.earliest(today), r.estimate.latest(today), "", now, now),
             )
             for shipment_id, r in zip(ids, requests, strict=True)

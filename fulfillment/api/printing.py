@@ -35,7 +35,7 @@ class ShipmentPackingSlip(APIView):
     @extend_schema(operation_id="getShipmentPackingSlip", tags=["fulfillment"], parameters=[LOCALE], responses=SCHEMA)
     def get(self, request: Request, shipment_id: UUID) -> HttpResponse:
         """Get the packing slip as PDF; staff only."""
-        content = printing.slips([shipment_id], locale=asked_locale(request) or "en")
+        content = printing.slips([shipment_id], locale=asked_locale(request))
         return respond(content, f"packing-slip-{selectors.shipment(shipment_id).number}.pdf")
 
 

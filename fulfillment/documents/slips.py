@@ -30,12 +30,16 @@ class SlipLine:
 
 @dataclass(frozen=True, slots=True)
 class PackingSlip:
-    """What is in one parcel, and whom it is for."""
+    """What is in one parcel, and whom it is for.
+
+    `language` is that of its words (English where there are none) and of its numbers, such as `de`.
+    """
 
     order_number: str
     ship_from: PostalAddress
     ship_to: PostalAddress
     lines: tuple[SlipLine, ...]
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +78,26 @@ _WORDS: Final = {
 }
 
 
-def print_slips(slips: Sequence[PackingSlip], *, size: Size = A4, locale: str = "en") -> bytes:
+def print_slips(slips: Sequence[PackingSlip], *, size: Size = A4) -> bytes:
     """Return a PDF of `slips`, in their order, each from a page of its own on, over as many as it takes.
 
-    `locale` is the language of its words (English where there are none) and of its numbers. Raises ValueError for no
-    slip at all, `UnknownLocale`, and `NotEncodable` for an order number that is no Code 128.
+    The document's title is in the language of the first one. Raises ValueError for no slip at all, `UnknownLocale`,
+    and `NotEncodable` for an order number that is no Code 128.
     """
     if not slips:
         raise ValueError("There is nothing to print.")
-    language = locale_of(locale)
-    words = _WORDS.get(language.language, _WORDS["en"])
+    language = locale_of(slips[0].language)
+    words = _words_of(language)
     title = f"{words.title} {slips[0].order_number}" if len(slips) == 1 else f"{words.title} ({len(slips)})"
     sheets = Sheets(size, title=title, author=slips[0].ship_from.name, language=language.language)
     for slip in slips:
-        _draw(sheets, slip, words, language)
+        locale = locale_of(slip.language)
+        _draw(sheets, slip, _words_of(locale), locale)
     return sheets.finished()
+
+
+def _words_of(locale: Locale) -> _Words:
+    return _WORDS.get(locale.language, _WORDS["en"])
 
 
 def _draw(sheets: Sheets, slip: PackingSlip, words: _Words, locale: Locale) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from fulfillment import printing
+from fulfillment import batches, printing
 from fulfillment.carriers.base import Address, Outcome, Reply
 from fulfillment.errors import NotLabelled, UnknownShipment
 from fulfillment.models import Shipment
@@ -82,6 +82,21 @@ def test_the_packing_slip_is_there_from_the_beginning():
         assert words in page.text, words
     reply = staff.get(f"/api/shipments/{view.id}/packing-slip?locale=klingon")
     assert problem(reply) == (400, "validation_error")
+
+
+def test_each_packing_slip_is_in_its_orders_language():
+    [german], [english] = created(language="de"), created()
+    batch = batches.make([german.id, english.id], who="wanda", now=NOW)
+    printed = pages(batches.print_slips(batch))
+    assert [("Packliste" in page.text, "Packing slip" in page.text) for page in printed] == [
+        (True, False),
+        (False, True),
+    ]
+    staff = client(is_staff=True)
+    [page] = pages(staff.get(f"/api/shipments/{german.id}/packing-slip").content)
+    assert "Packliste" in page.text
+    [page] = pages(staff.get(f"/api/shipments/{german.id}/packing-slip?locale=en").content)
+    assert "Packing slip" in page.text
 
 
 def test_many_in_one_document_in_the_order_asked_for(django_assert_num_queries):

@@ -73,6 +73,7 @@ def _wanted(ticket: Ticket) -> NewShipment:
         weight_grams=planned["weight_grams"],
         lines=tuple(LineView(line.sku, line.product_name, line.quantity) for line in opened.lines),
         estimate=Estimate(planned["carrier"], planned["service"], planned["days_min"], planned["days_max"]),
+        language=opened.order.language,
     )
 
 

@@ -11,9 +11,9 @@ SHOP = PostalAddress("Marketplace Demo GmbH", "Musterstraße 1", "10115", "Berli
 BUYER = PostalAddress("Jörg Müßig", "Weg 3", "80331", "München", "DE")
 
 
-def slip(count, number="M-100042", name="Becher „Größe L“"):
+def slip(count, number="M-100042", name="Becher „Größe L“", **more):
     lines = tuple(SlipLine(f"mug-{line}", name, line) for line in range(1, count + 1))
-    return PackingSlip(number, SHOP, BUYER, lines)
+    return PackingSlip(number, SHOP, BUYER, lines, **more)
 
 
 def test_says_what_is_to_go_into_the_parcel():
@@ -27,7 +27,7 @@ def test_says_what_is_to_go_into_the_parcel():
 
 
 def test_in_german_on_letter():
-    [page] = pages(print_slips([slip(1)], size=LETTER, locale="de"))
+    [page] = pages(print_slips([slip(1, language="de")], size=LETTER))
     assert (round(page.width), round(page.height)) == (216, 279)
     assert "Packliste" in page.text
     assert "Seite 1 von 1" in page.text
@@ -45,6 +45,16 @@ def test_many_lines_run_over_several_pages_and_none_is_lost(count):
         assert page.ink()[3] < 297 - 10
         above = [line for line in page.lines if "mug-" in line]
         assert above, "no page without a line"
+
+
+def test_each_slip_is_in_its_own_language():
+    german = slip(1, "M-1", language="de")
+    printed = pages(
+        print_slips([german, slip(1, "M-2"), slip(40, "M-3", language="de-AT"), slip(1, "M-4", language="fr")])
+    )
+    titles = [next((word for word in ("Packliste", "Packing slip") if word in page.text), "") for page in printed]
+    assert titles == ["Packliste", "Packing slip", "Packliste", "Packliste", "Packing slip"]
+    assert ["Seite 2 von 2" in page.text for page in printed] == [False, False, False, True, False]
 
 
 def test_each_slip_begins_on_a_page_of_its_own():
