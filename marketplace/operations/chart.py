@@ -78,7 +78,8 @@ def _bar(hour: Hour, left: float, step: float, ground: float, scale: float) -> B
             y -= height
             segments.append(Segment(kind, round(y, 1), round(height, 1)))
     parts = ", ".join(f"{getattr(hour, kind)} {kind}" for kind in KINDS)
-    words = f"{hour.start:%H:00} to {hour.start:%H:59} UTC: {hour.total} order{'s' * (hour.total != 1)} ({parts})"
+    total = f"{'about ' * hour.about}{hour.total} order{'s' * (hour.total != 1)}"
+    words = f"{hour.start:%H:00} to {hour.start:%H:59} UTC: {total} ({parts})"
     return Bar(round(left + step * 0.1, 1), round(step * 0.8, 1), f"{hour.start:%H}", words, tuple(segments))
 
 

@@ -20,8 +20,8 @@ from django.views.decorators.http import require_safe
 
 from marketplace.kernel import redis
 from marketplace.kernel.clock import database_now
-from marketplace.operations import selectors
 from marketplace.outbox import selectors as outbox
+from marketplace.sagas import selectors as sagas
 from orders.messages import selectors as messages
 
 CONNECT_SECONDS: Final = 2
@@ -100,9 +100,9 @@ def _migrations() -> Check:
 
 
 def _sagas() -> Check:
-    live = selectors.live_sagas()
-    check = {"status": OK, "due": live.due, "oldestDueSeconds": round(live.oldest_due_seconds, 1)}
-    if live.oldest_due_seconds > LATE_SECONDS:
+    due = sagas.due()
+    check = {"status": OK, "due": due.count, "oldestDueSeconds": round(due.oldest_seconds, 1)}
+    if due.oldest_seconds > LATE_SECONDS:
         return {**check, "status": DEGRADED, "why": "orders wait: is a worker running for every queue?"}
     return check
 

@@ -1,7 +1,8 @@
 """GET /metrics: the measures for Prometheus, taken from PostgreSQL when it asks.
 
 They describe the shop and not the process, so every web process answers the same, and one of them is enough to scrape.
-An answer is kept for `KEPT_SECONDS`, so that however many scrape, the database is asked once.
+An answer is kept for `KEPT_SECONDS`, so that however many scrape, the database is asked once. No count reads more than
+`counting.MOST_READ` rows of a kind: one that says so much means more than that.
 """
 
 import threading
@@ -18,8 +19,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from marketplace.kernel import counting
 from marketplace.kernel.clock import database_now
-from marketplace.operations import selectors
+from marketplace.operations import selectors, unfinished
 from marketplace.operations.selectors import DAY, HOUR
 from marketplace.outbox import selectors as outbox
 from marketplace.sagas import circuits, pausing, standby
@@ -31,6 +33,7 @@ KEPT_SECONDS: Final = 5.0
 
 _OPENNESS: Final[Mapping[str, float]] = {"CLOSED": 0.0, "HALF_OPEN": 0.5, "OPEN": 1.0}
 _RECENT: Final = f"began within the last hour, at most the newest {selectors.MOST_SAGAS}"
+_COUNTED: Final = f"counted up to {counting.MOST_READ}"
 _MEASURED: Final = f"{_RECENT}, those that ship orders aside"
 
 
@@ -50,17 +53,28 @@ class Shop(Collector):
 
 
 def _live_sagas() -> Iterator[Metric]:
-    live = selectors.live_sagas()
-    yield _by("sagas_unfinished", "Sagas that are not over.", "status", live.by_status)
-    yield _one("sagas_stuck", "Sagas that need a person: NEEDS_ATTENTION, or past their time.", live.stuck)
-    yield _one("sagas_due", "Sagas that are due now and were not taken by a worker yet.", live.due)
+    live = unfinished.live_sagas()
+    yield _by("sagas_unfinished", f"Sagas that are not over, each status {_COUNTED}.", "status", live.by_status)
+    yield _one(
+        "sagas_stuck",
+        f"Sagas that need a person: NEEDS_ATTENTION, or past their time; each status {_COUNTED}.",
+        live.stuck,
+    )
+    yield _one(
+        "sagas_due", f"Sagas that are due now and were not taken by a worker yet, each queue {_COUNTED}.", live.due
+    )
     yield _one("sagas_due_oldest_seconds", "For how long the longest-waiting of them is due.", live.oldest_due_seconds)
 
 
 def _standing_still() -> Iterator[Metric]:
     waiting = standby.waiting()
     standing = {reason: found.count for reason, found in waiting.items()}
-    yield _by("sagas_standing_by", "Sagas that stand by, by what for: a breaker or a pause.", "reason", standing)
+    yield _by(
+        "sagas_standing_by",
+        f"Sagas that stand by, by what for (a breaker or a pause), each {_COUNTED}.",
+        "reason",
+        standing,
+    )
     state = _family("circuit_open", "Whether calls stand by: 0 closed, 0.5 one call is trying, 1 open.", "circuit")
     failures = _family("circuit_failures", "Calls without an answer, one after the other, while closed.", "circuit")
     for one in circuits.views(waiting):
@@ -106,17 +120,26 @@ def _steps() -> Iterator[Metric]:
 
 
 def _orders_and_stock() -> Iterator[Metric]:
-    yield _by("orders_open", "Orders that are not confirmed and not ended yet.", "status", selectors.open_orders())
+    yield _by(
+        "orders_open",
+        f"Orders that are not confirmed and not ended yet, among those due next, each queue {_COUNTED}.",
+        "status",
+        unfinished.open_orders(),
+    )
     shelves = selectors.shelves()
-    yield _one("stock_units_held", "Units held for orders under way.", shelves.units_held)
-    yield _one("stock_skus_sold_out", "SKUs for sale with no unit available.", shelves.sold_out)
+    yield _one("stock_units_held", f"Units held for orders under way, holds {_COUNTED}.", shelves.units_held)
+    yield _one(
+        "stock_skus_sold_out",
+        f"SKUs for sale with no unit available, among the first {selectors.MOST_SKUS}.",
+        shelves.sold_out,
+    )
 
 
 def _reviews() -> Iterator[Metric]:
     now = database_now()
     waiting = reviews.waiting()
     left = (waiting.first_deadline_at - now).total_seconds() if waiting.first_deadline_at else None
-    yield _one("reviews_waiting", "Orders that wait for a person to look at them.", waiting.count)
+    yield _one("reviews_waiting", f"Orders that wait for a person to look at them, {_COUNTED}.", waiting.count)
     yield _one("reviews_time_left_seconds", "Until the first of them is rejected because nobody decided.", left)
     opened = reviews.counts(since=now - DAY)
     yield _by(
@@ -126,13 +149,13 @@ def _reviews() -> Iterator[Metric]:
 
 def _outbox() -> Iterator[Metric]:
     backlog = outbox.backlog()
-    yield _one("outbox_unpublished", "Events told and not published yet.", backlog.count)
+    yield _one("outbox_unpublished", f"Events told and not published yet, each of 16 shards {_COUNTED}.", backlog.count)
     yield _one("outbox_oldest_seconds", "For how long the oldest of them has waited.", backlog.oldest_seconds)
 
 
 def _mails() -> Iterator[Metric]:
     post = messages.post(now=database_now())
-    yield _one("mails_waiting", "Mails to buyers that are not sent yet.", post.waiting)
+    yield _one("mails_waiting", f"Mails to buyers that are not sent yet, {_COUNTED}.", post.waiting)
     yield _one("mails_oldest_seconds", "For how long the oldest of them has waited.", post.oldest_seconds)
     yield _one("mails_failed", "Mails that were refused or given up within a day.", post.failed)
 

@@ -1,86 +1,29 @@
 """The measures: how the shop is doing, for the dashboard, for health and for Prometheus, so that they all agree.
 
-Each is one query that stays cheap however much history there is: what is unfinished is found by partial indexes, and
-what is recent by the time it began, of which the newest `MOST_SAGAS` are looked at and no more.
+Each stays cheap however much history there is: what is recent is found by the time it began, and of it the newest are
+looked at and no more. What is unfinished is `unfinished`'s.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
-from django.db.models import Case, Count, DurationField, ExpressionWrapper, F, Min, Q, Sum, When
-from django.db.models.functions import Coalesce, Now
-from django.db.models.lookups import LessThan
 
-from inventory.models import Stock
-from marketplace.operations.diagnosis import of_saga
-from marketplace.operations.subjects import orders_about
+from marketplace.kernel import counting
 from marketplace.sagas import circuits, pausing, standby
 from marketplace.sagas.definition import Node
-from marketplace.sagas.models import TERMINAL, Direction, SagaInstance, Status
+from marketplace.sagas.models import TERMINAL, Direction, Status
 from orders.desk import FULFILLMENT
 from orders.models import BEFORE_CONFIRMATION
 from orders.sagas.place_order import PlaceOrder
 
 MOST_SAGAS: Final = 5000
+MOST_AN_HOUR: Final = 2000  # orders that are looked at of each hour
+MOST_SKUS: Final = 20_000
 DAY: Final = timedelta(hours=24)
 HOUR: Final = timedelta(hours=1)
-
-UNFINISHED: Final = ~Q(status__in=sorted(TERMINAL))
-
-
-def stuck() -> Q:
-    """Sagas that a person should look at: parked ones that nobody has acknowledged, and those that are late.
-
-    Late is past their time, and waiting for nobody. Who stands by for a breaker or a pause is not late: what it waits
-    for is told on its own.
-
-    Their time is SAGA_TIMEOUT_SECONDS (5 minutes), not counting what was spent waiting for a buyer.
-    """
-    allowed = timedelta(seconds=settings.SAGA_TIMEOUT_SECONDS)
-    out_of_time = Q(LessThan(Coalesce(F("deadline_at"), F("started_at") + allowed), Now()))
-    waits = Q(wait_until__gte=Now())
-    parked = Q(status=Status.NEEDS_ATTENTION, acknowledged_at__isnull=True)
-    moving = UNFINISHED & ~Q(status=Status.NEEDS_ATTENTION) & Q(standby="")
-    return parked | (moving & out_of_time & ~waits)
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSagas:
-    """The sagas that are not over: how many by status; how many are stuck; what is due and was not taken yet."""
-
-    by_status: Mapping[str, int]
-    stuck: int
-    due: int
-    oldest_due_seconds: float
-
-    @property
-    def total(self) -> int:
-        """How many there are."""
-        return sum(self.by_status.values())
-
-
-def live_sagas() -> LiveSagas:
-    """Count the sagas that are not over. By the partial index of unfinished sagas."""
-    due = Q(due_at__lte=Now())
-    age = ExpressionWrapper(Now() - Min("due_at", filter=due), output_field=DurationField())
-    rows = (
-        SagaInstance.objects.filter(UNFINISHED)
-        .order_by()
-        .values("status")
-        .annotate(count=Count("pk"), stuck=Count("pk", filter=stuck()), due=Count("pk", filter=due), oldest=age)
-    )
-    found = list(rows)
-    return LiveSagas(
-        by_status={row["status"]: row["count"] for row in found},
-        stuck=sum(row["stuck"] for row in found),
-        due=sum(row["due"] for row in found),
-        oldest_due_seconds=max((row["oldest"].total_seconds() for row in found if row["oldest"]), default=0.0),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,42 +148,6 @@ def _place(step: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Attention:
-    """A stuck saga: where it stands and why, since when, and the order it is about, if it is one."""
-
-    saga_id: UUID
-    status: str
-    step: str
-    why: str
-    started_at: datetime
-    updated_at: datetime
-    order_id: UUID | None
-    order_number: str
-
-
-_PARKED_FIRST: Final = Case(When(status=Status.NEEDS_ATTENTION, then=0), default=1)
-
-
-def needs_attention(*, limit: int, now: datetime) -> list[Attention]:
-    """Return the stuck sagas: parked ones first, the longest-standing first. Two queries."""
-    sagas = list(SagaInstance.objects.filter(stuck()).order_by(_PARKED_FIRST, "started_at")[:limit])
-    orders = orders_about(saga.subject_id for saga in sagas)
-    return [
-        Attention(
-            saga_id=saga.id,
-            status=saga.status,
-            step=saga.current_step,
-            why=saga.attention or of_saga(saga, last_message="", now=now).headline,
-            started_at=saga.started_at,
-            updated_at=saga.updated_at,
-            order_id=orders[saga.subject_id].id if saga.subject_id in orders else None,
-            order_number=orders[saga.subject_id].number if saga.subject_id in orders else "",
-        )
-        for saga in sagas
-    ]
-
-
-@dataclass(frozen=True, slots=True)
 class StandsStill:
     """A breaker that is not closed, or a pause: since when, why, and how many sagas stand by for it."""
 
@@ -281,6 +188,7 @@ class Hour:
     failed: int = 0
     cancelled: int = 0
     open: int = 0
+    about: bool = False  # reckoned from a part of them
 
     @property
     def total(self) -> int:
@@ -289,57 +197,77 @@ class Hour:
 
 
 _HOURS: Final = """
-SELECT date_trunc('hour', created_at, 'UTC') AS hour, count(*),
-       count(*) FILTER (WHERE status = 'FAILED'), count(*) FILTER (WHERE status = 'CANCELLED'),
-       count(*) FILTER (WHERE status = ANY(%s))
-FROM orders_order WHERE created_at >= %s GROUP BY 1
+SELECT h.start, n.total, n.failed, n.cancelled, n.open, n.first
+FROM generate_series(%(first)s, %(last)s, interval '1 hour') AS h (start) CROSS JOIN LATERAL (
+    SELECT count(*) AS total, count(*) FILTER (WHERE status = 'FAILED') AS failed,
+           count(*) FILTER (WHERE status = 'CANCELLED') AS cancelled,
+           count(*) FILTER (WHERE status = ANY(%(open)s)) AS open, min(created_at) AS first
+    FROM (SELECT status, created_at FROM orders_order
+          WHERE created_at >= h.start AND created_at < h.start + interval '1 hour'
+          ORDER BY created_at DESC LIMIT %(most)s) AS newest) AS n
+WHERE n.total > 0
 """
 
 
 def orders_per_hour(*, now: datetime, hours: int = 24) -> list[Hour]:
-    """Count the orders of the last `hours` hours, the one that runs included; the oldest hour first, none left out."""
-    this_hour = now.replace(minute=0, second=0, microsecond=0)
-    first = this_hour - timedelta(hours=hours - 1)
+    """Count the orders of the last `hours` hours, the one that runs included; the oldest hour first, none left out.
+
+    Of each hour the last `MOST_AN_HOUR` orders are looked at; an hour of more is reckoned from how long these took.
+    """
+    last = now.replace(minute=0, second=0, microsecond=0)
+    first = last - timedelta(hours=hours - 1)
+    values = {"first": first, "last": last, "open": list(BEFORE_CONFIRMATION), "most": MOST_AN_HOUR}
     found = {}
-    for start, total, failed, cancelled, still_open in _rows(_HOURS, [list(BEFORE_CONFIRMATION), first]):
-        confirmed = total - failed - cancelled - still_open
-        found[start] = Hour(start, confirmed, failed, cancelled, still_open)
+    for start, total, failed, cancelled, still_open, since in _rows(_HOURS, values):
+        counted = Hour(start, total - failed - cancelled - still_open, failed, cancelled, still_open)
+        found[start] = (
+            counted if total < MOST_AN_HOUR else _reckoned(counted, since=since, until=min(start + HOUR, now))
+        )
     starts = [first + timedelta(hours=n) for n in range(hours)]
     return [found.get(start, Hour(start)) for start in starts]
 
 
-# By their sagas: there are as many of these as orders under way, and an index of them.
-_OPEN: Final = """
-SELECT o.status, count(*) FROM sagas_sagainstance AS s JOIN orders_order AS o ON o.saga_id = s.id
-WHERE s.status NOT IN ('COMPLETED', 'FAILED', 'COMPENSATED') AND o.status = ANY(%s) GROUP BY o.status
-"""
-
-
-def open_orders() -> Mapping[str, int]:
-    """How many orders are not confirmed and not ended yet, by status."""
-    return dict(_rows(_OPEN, [list(BEFORE_CONFIRMATION)]))
+def _reckoned(counted: Hour, *, since: datetime, until: datetime) -> Hour:
+    """The hour up to `until`, of which what happened from `since` on was counted."""
+    times = (until - counted.start) / max(until - since, timedelta(milliseconds=1))
+    kinds = {kind: round(getattr(counted, kind) * times) for kind in ("confirmed", "failed", "cancelled", "open")}
+    return Hour(counted.start, **kinds, about=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Shelves:
-    """Units held for orders under way, and how many SKUs for sale have none left."""
+    """Units held for orders under way, and of how many SKUs for sale how many have none left.
+
+    `more_held`, `more_skus`: there are more, which were not looked at.
+    """
 
     units_held: int
     skus: int
     sold_out: int
+    more_held: bool = False
+    more_skus: bool = False
+
+
+# Read off the holds: an index of what is held of each SKU would be written with every order.
+_HELD: Final = """
+SELECT coalesce(sum(quantity), 0)::bigint, count(*) FROM (
+    SELECT quantity FROM inventory_reservation WHERE state = 'HELD' LIMIT %s) AS read
+"""
+_SKUS: Final = """
+SELECT count(*) FILTER (WHERE p.is_active), count(*) FILTER (WHERE p.is_active AND s.available = 0), count(*)
+FROM (SELECT sku, is_active FROM inventory_product ORDER BY sku LIMIT %s) AS p CROSS JOIN LATERAL (
+    SELECT available FROM inventory_stock WHERE sku = p.sku LIMIT 1) AS s
+"""
 
 
 def shelves() -> Shelves:
-    """Sum up the stock of what is for sale."""
-    row = Stock.objects.aggregate(
-        units=Coalesce(Sum("reserved"), 0),
-        skus=Count("pk", filter=Q(product__is_active=True)),
-        sold_out=Count("pk", filter=Q(product__is_active=True, available=0)),
-    )
-    return Shelves(row["units"], row["skus"], row["sold_out"])
+    """Sum up up to `counting.MOST_READ` holds, and the stock of what is for sale of the first `MOST_SKUS`."""
+    [(held, holds)] = _rows(_HELD, [counting.MOST_READ])
+    [(skus, sold_out, seen)] = _rows(_SKUS, [MOST_SKUS])
+    return Shelves(held, skus, sold_out, more_held=holds > counting.MOST, more_skus=seen == MOST_SKUS)
 
 
-def _rows(statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
+def _rows(statement: str, values: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         found: list[tuple[Any, ...]] = cursor.fetchall()

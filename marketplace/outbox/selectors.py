@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
 
-from marketplace.outbox.models import OutboxEvent, Unpublished, shard_of
+from marketplace.kernel import counting
+from marketplace.outbox.models import SHARDS, OutboxEvent, Unpublished, shard_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,22 @@ def events_of(*, saga_id: UUID | None = None, subject_id: UUID | None = None) ->
     ]
 
 
+_BACKLOG: Final = """
+SELECT waiting.count, coalesce(extract(epoch FROM clock_timestamp() - e.occurred_at), 0)::float8
+FROM (SELECT coalesce(sum(n.count), 0)::bigint AS count, min(n.oldest) AS oldest
+      FROM generate_series(0, %s - 1) AS s (shard) CROSS JOIN LATERAL (
+          SELECT count(*) AS count, min(position) AS oldest FROM (
+              SELECT position FROM outbox_unpublished WHERE shard = s.shard ORDER BY position LIMIT %s) AS read) AS n
+     ) AS waiting LEFT JOIN outbox_event AS e ON e.position = waiting.oldest
+"""
+
+
 def backlog() -> Backlog:
-    """Return how far the relays are behind, by the database's clock."""
+    """Return how far the relays are behind, by the database's clock.
+
+    Of each shard up to `counting.MOST_READ` events are counted.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT waiting.count, coalesce(extract(epoch FROM clock_timestamp() - e.occurred_at), 0)::float8"
-            " FROM (SELECT count(*) AS count, min(position) AS oldest FROM outbox_unpublished) AS waiting"
-            " LEFT JOIN outbox_event AS e ON e.position = waiting.oldest"
-        )
+        cursor.execute(_BACKLOG, [SHARDS, counting.MOST_READ])
         [(count, seconds)] = cursor.fetchall()
     return Backlog(count=count, oldest_seconds=max(seconds, 0.0))

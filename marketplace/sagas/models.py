@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Case, Q, When
+from django.db.models.functions import Coalesce, Greatest, Now
 
 from marketplace.kernel.ids import new_id
 
@@ -20,6 +20,10 @@ class Status(models.TextChoices):
 
 
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.COMPENSATED})
+
+# When the time of a saga is over: at its deadline, and not before the end of what it waits for. One that nobody has
+# worked on yet has no deadline, and begins to count when it started; one that stands by is never late.
+LATE_AT = Case(When(standby="", then=Greatest(Coalesce("deadline_at", "started_at"), "wait_until")))
 
 
 class SagaInstance(models.Model):
@@ -96,9 +100,15 @@ class SagaInstance(models.Model):
             models.Index(fields=["queue", "due_at"], name="sagas_claim", condition=Q(due_at__isnull=False)),
             models.Index(fields=["-started_at"], name="sagas_newest"),
             models.Index(
-                fields=["status", "updated_at"],
+                "status",
+                LATE_AT,
                 name="sagas_unfinished",
                 condition=~Q(status__in=["COMPLETED", "FAILED", "COMPENSATED"]),
+            ),
+            models.Index(
+                fields=["acknowledged_at", "started_at"],
+                name="sagas_parked",
+                condition=Q(status="NEEDS_ATTENTION"),
             ),
             models.Index(fields=["standby", "standby_since"], name="sagas_standing_by", condition=~Q(standby="")),
         ]

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from marketplace.kernel import counting
 from marketplace.kernel.clock import database_now
 from marketplace.sagas import archive, standby
 from marketplace.sagas.definition import find
@@ -228,20 +229,55 @@ def matching(criteria: Criteria, *, limit: int | None = None) -> list[Summary]:
 
 
 # A "loose index scan": one look into the index per queue, however many sagas are due, or wait for a time to come.
-_DUE = """
+_KNOWN = """
     WITH RECURSIVE known AS (
         (SELECT queue FROM sagas_sagainstance WHERE due_at IS NOT NULL ORDER BY queue LIMIT 1)
         UNION ALL
         SELECT (SELECT queue FROM sagas_sagainstance
                 WHERE due_at IS NOT NULL AND queue > known.queue ORDER BY queue LIMIT 1)
         FROM known WHERE known.queue IS NOT NULL)
-    SELECT queue FROM known WHERE EXISTS (
-        SELECT 1 FROM sagas_sagainstance AS one WHERE one.queue = known.queue AND due_at <= statement_timestamp())
+    SELECT queue FROM known WHERE queue IS NOT NULL
 """
+_WITH_DUE = """
+    SELECT q.queue FROM unnest(%s::text[]) AS q (queue) WHERE EXISTS (
+        SELECT 1 FROM sagas_sagainstance AS one WHERE one.queue = q.queue AND due_at <= statement_timestamp())
+    ORDER BY q.queue
+"""
+_DUE = """
+    SELECT coalesce(sum(n.count), 0)::bigint,
+           coalesce(extract(epoch FROM statement_timestamp() - min(n.oldest)), 0)::float8
+    FROM unnest(%s::text[]) AS q (queue) CROSS JOIN LATERAL (
+        SELECT count(*) AS count, min(due_at) AS oldest FROM (
+            SELECT due_at FROM sagas_sagainstance WHERE queue = q.queue AND due_at <= statement_timestamp()
+            ORDER BY due_at LIMIT %s) AS read) AS n
+"""
+
+
+def known_queues() -> list[str]:
+    """The queues in which something is due, or will be, by name."""
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN)
+        return [row[0] for row in cursor.fetchall()]
 
 
 def queues_with_due_sagas() -> list[str]:
     """The queues in which something is due now, by name."""
     with connection.cursor() as cursor:
-        cursor.execute(_DUE)
+        cursor.execute(_WITH_DUE, [known_queues()])
         return [row[0] for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """How many sagas are due and not taken by a worker, and for how long the first of them is."""
+
+    count: int
+    oldest_seconds: float
+
+
+def due() -> Due:
+    """Say what waits for a worker; of each queue up to `counting.MOST_READ` are counted."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, [known_queues(), counting.MOST_READ])
+        [(count, seconds)] = cursor.fetchall()
+    return Due(count, seconds)

@@ -16,7 +16,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from marketplace.kernel import bulk
+from marketplace.kernel import bulk, counting
 from marketplace.sagas.models import Circuit
 
 RECHECK_SECONDS = 60.0  # who stands by looks again after this to twice this
@@ -114,7 +114,8 @@ _WAKE = """
         SELECT id, queue, standby_since FROM sagas_sagainstance WHERE standby = %(reason)s ORDER BY id FOR UPDATE),
     numbered AS (SELECT id, queue, row_number() OVER (ORDER BY standby_since, id) - 1 AS place FROM waiting),
     woken AS (
-        UPDATE sagas_sagainstance AS t SET due_at = statement_timestamp() + place * %(gap)s
+        UPDATE sagas_sagainstance AS t SET due_at = CASE
+            WHEN due_at <= statement_timestamp() THEN due_at ELSE statement_timestamp() + place * %(gap)s END
         FROM numbered WHERE t.id = numbered.id RETURNING numbered.queue)
     SELECT DISTINCT queue FROM woken
 """
@@ -135,7 +136,8 @@ _PROBE = """
 def wake(reason: str) -> set[str]:
     """Make all due who stand by for `reason`, one after the other; return the queues to ring for, once committed.
 
-    SAGA_RESUME_RATE of them a second: what was away so long must not be met by everybody at once. Needs a transaction.
+    SAGA_RESUME_RATE of them a second: what was away so long must not be met by everybody at once. Who is due already,
+    by a stop, say, is not put off. Needs a transaction.
     """
     parameters: dict[str, Any] = {"reason": reason, "gap": timedelta(seconds=1 / settings.SAGA_RESUME_RATE)}
     with connection.cursor() as cursor:
@@ -158,19 +160,32 @@ def send_probes() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many stand by for one thing, and the first of them since when."""
+    """How many stand by for one thing (counted up to `counting.MOST_READ`), and the first of them since when."""
 
     count: int
     since: datetime
 
 
-_WAITING = "SELECT standby, count(*), min(standby_since) FROM sagas_sagainstance WHERE standby <> '' GROUP BY standby"
+# One look into the index per reason, and so many entries of it, however many stand by.
+_WAITING = """
+    WITH RECURSIVE known AS (
+        (SELECT standby FROM sagas_sagainstance WHERE NOT standby = '' ORDER BY standby LIMIT 1)
+        UNION ALL
+        SELECT (SELECT standby FROM sagas_sagainstance
+                WHERE NOT standby = '' AND standby > known.standby ORDER BY standby LIMIT 1)
+        FROM known WHERE known.standby IS NOT NULL)
+    SELECT known.standby, n.count, n.since FROM known CROSS JOIN LATERAL (
+        SELECT count(*) AS count, min(standby_since) AS since FROM (
+            SELECT standby_since FROM sagas_sagainstance
+            WHERE NOT standby = '' AND standby = known.standby ORDER BY standby_since LIMIT %s) AS read) AS n
+    WHERE n.count > 0
+"""
 
 
 def waiting() -> dict[str, Waiting]:
     """Who stands by, by reason. By the partial index of those who do."""
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING)
+        cursor.execute(_WAITING, [counting.MOST_READ])
         return {reason: Waiting(count, since) for reason, count, since in cursor.fetchall()}
 
 

@@ -6,6 +6,7 @@ what came first by the database's clock; of a decision and an authorization that
 told first, and an approval that comes first then meets the bank's no.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from django.db.models import Count, Min, QuerySet
 
-from marketplace.kernel import bulk
+from marketplace.kernel import bulk, counting
 from marketplace.sagas import services as sagas
 from orders.errors import ReasonMissing, ReviewOver, UnknownReview
 from orders.fraud.models import Review, ReviewStatus
@@ -105,8 +106,9 @@ class Waiting:
 
 
 def waiting() -> Waiting:
-    """Say how many orders wait for a person."""
-    found = Review.objects.filter(status=ReviewStatus.PENDING).aggregate(count=Count("id"), first=Min("deadline_at"))
+    """Say how many orders wait for a person; up to `counting.MOST_READ` are counted."""
+    pending = Review.objects.filter(status=ReviewStatus.PENDING).order_by("deadline_at")[: counting.MOST_READ]
+    found = pending.aggregate(count=Count("id"), first=Min("deadline_at"))
     return Waiting(found["count"], found["first"])
 
 
@@ -121,9 +123,9 @@ def pending(*, limit: int) -> list[ReviewView]:
 
 
 def counts(*, since: datetime) -> Mapping[str, int]:
-    """Count the reviews that were opened since then, by what became of them so far."""
-    rows = Review.objects.filter(opened_at__gte=since).values_list("status").annotate(Count("id")).order_by()
-    return dict(rows)
+    """Count the reviews that were opened since then, by what became of them so far; at most the newest `MOST_READ`."""
+    newest = Review.objects.filter(opened_at__gte=since).order_by("-opened_at")
+    return Counter(newest.values_list("status", flat=True)[: counting.MOST_READ])
 
 
 def payment_of(order_id: UUID) -> PaymentView | None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.models import Count, Min, Q
 
+from marketplace.kernel import counting
 from orders.messages.models import Message, Status
 
 RECENT: Final = timedelta(days=1)
@@ -22,9 +23,14 @@ class Post:
 
 
 def post(*, now: datetime) -> Post:
-    """Measure the post. Two queries, by the partial indexes of what waits and what failed."""
-    waiting = Message.objects.filter(due_at__isnull=False).aggregate(count=Count("pk"), oldest=Min("created_at"))
-    failed = Message.objects.filter(Q(status=Status.FAILED), given_up_at__gte=now - RECENT).count()
+    """Measure the post by the mails that are due first, and the latest that failed, up to `counting.MOST_READ` each.
+
+    Two queries, by the partial indexes of what waits and what failed.
+    """
+    next_ones = Message.objects.filter(due_at__isnull=False).order_by("due_at", "id")[: counting.MOST_READ]
+    waiting = next_ones.aggregate(count=Count("pk"), oldest=Min("created_at"))
+    latest = Message.objects.filter(status=Status.FAILED).order_by("-id")[: counting.MOST_READ]
+    failed = latest.aggregate(count=Count("pk", filter=Q(given_up_at__gte=now - RECENT)))["count"]
     oldest = (now - waiting["oldest"]).total_seconds() if waiting["oldest"] else 0.0
     return Post(waiting=waiting["count"], oldest_seconds=max(oldest, 0.0), failed=failed)
 

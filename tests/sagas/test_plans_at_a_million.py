@@ -5,7 +5,7 @@ have in each, so the test has a few hundred orders analysed, and then says that 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.backends.postgresql.base import ServerBindingCursor
+from django.test import RequestFactory
 from standardwebhooks.webhooks import Webhook
 
 from fulfillment.inbox import processing
 from fulfillment.inbox.receiving import receive
 from fulfillment.selectors import shipments_of
 from marketplace.kernel.clock import database_now
+from marketplace.operations import health
+from marketplace.operations.dashboard import dashboard
+from marketplace.operations.metrics import Shop
 from orders import services
 from orders.models import Order
 from payments.inbox import processing as of_the_bank
@@ -40,6 +44,7 @@ LOOKED_UP = {  # which must be among what is seen, or the test would have looked
     "inventory_stock_pkey",
 }  # fmt: skip
 ONLY_WHAT_IS_DUE = {"scans_untold"}  # an index that holds nothing else may be read from its beginning
+LOOKED_AT = (*GROWING, "outbox_unpublished", "orders_message", "orders_review")
 ADDRESS = {"name": "Ada Lovelace", "line1": "Hauptstraße 1", "postal_code": "10115", "city": "Berlin", "country": "DE"}
 
 
@@ -48,14 +53,14 @@ def run(statement: str, *parameters: Any) -> None:
         cursor.execute(statement, parameters or None)
 
 
-def let_there_be_a_million() -> None:
+def let_there_be_a_million(rows: int = ROWS, tables: Sequence[str] = GROWING) -> None:
     """Have the planner believe it, of the tables and of their indexes. What is done to the catalog is rolled back."""
-    for table in GROWING:
+    for table in tables:
         run(f"ANALYZE {table}")
         run(
             "UPDATE pg_class SET reltuples = %s, relpages = greatest(1, pg_relation_size(oid) / 8192)"
             " WHERE oid = %s::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = %s::regclass)",
-            ROWS, table, table,
+            rows, table, table,
         )  # fmt: skip
 
 
@@ -150,6 +155,42 @@ def test_a_bank_s_webhook_looks_its_payment_up(shop: Any) -> None:
 
     assert set(found) == {view.id for view in views}
     assert not read_whole(seen)
+
+
+def costs(look: Callable[[], Any]) -> dict[str, float]:
+    """What the planner thinks that each statement of `look` costs."""
+    with plans() as seen:
+        look()
+    whole = [(statement, node["Total Cost"]) for node, statement in seen if "Parent Relationship" not in node]
+    return {f"{at}: {statement}": cost for at, (statement, cost) in enumerate(whole)}
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda: dashboard(RequestFactory().get("/admin/"), {}),
+        lambda: list(Shop().collect()),
+        health.look,
+        lambda: services.expire_reservations(now=database_now()),
+    ],
+    ids=["dashboard", "metrics", "health", "expired holds"],
+)
+def test_what_looks_at_the_whole_shop_reads_no_more_of_more_rows(shop: Any, look: Any) -> None:
+    shop.stocked("laptop", 1000)
+    for token in ("tok_visa", "tok_visa", "tok_declined", "tok_review", ""):
+        for _ in range(40):
+            shop.order("laptop", token=token, address=ADDRESS)
+    shop.work(seconds=60)
+    look()  # what a process asks for once, it has asked for then
+    let_there_be_a_million(100 * ROWS, LOOKED_AT)
+    before = costs(look)
+    let_there_be_a_million(10_000 * ROWS, LOOKED_AT)
+    after = costs(look)
+
+    assert len(before) == len(after) > 0
+    assert not {
+        statement: (before[statement], cost) for statement, cost in after.items() if cost > 2 * before[statement]
+    }
 
 
 def told(carrier: Any, order_ids: list[Any], kind: str) -> None:

@@ -9,7 +9,7 @@ from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
-from marketplace.operations import selectors
+from marketplace.operations import unfinished
 from marketplace.outbox.catalog import TYPES_OF_TOPIC
 from marketplace.outbox.models import Unpublished
 from marketplace.sagas.definition import known
@@ -113,7 +113,7 @@ class StuckSaga(SimpleListFilter):
         return queryset.filter(self._wanted()) if self.value() else queryset
 
     def _wanted(self) -> Any:
-        return selectors.stuck() if self.value() == "yes" else selectors.UNFINISHED
+        return unfinished.stuck() if self.value() == "yes" else unfinished.UNFINISHED
 
 
 class OrderOfStuckSaga(StuckSaga):

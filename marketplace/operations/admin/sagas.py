@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from unfold.decorators import display
 
-from marketplace.operations import selectors, wording
+from marketplace.operations import unfinished, wording
 from marketplace.operations.admin.base import age, as_uuid, order_link
 from marketplace.operations.admin.decisions import offered
 from marketplace.operations.admin.filters import CurrentStep, Quiet, StandingBy, StuckSaga
@@ -60,7 +60,7 @@ class SagaAdmin(HoldingAdmin):
         if orders:
             return queryset.filter(subject_id__in=[*orders, *_refunds_of(orders)]), False
         # By the partial index of unfinished sagas: of those that are over nobody asks why they were parked.
-        return queryset.filter(selectors.UNFINISHED, attention__icontains=term), False
+        return queryset.filter(unfinished.UNFINISHED, attention__icontains=term), False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Find an archived saga too."""

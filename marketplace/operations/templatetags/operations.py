@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from marketplace.kernel import counting
 from marketplace.operations import wording
 
 register = template.Library()
@@ -97,6 +98,12 @@ def refunded_by(source: str) -> str:
 def percent(share: float | None) -> str:
     """Show a share between 0 and 1."""
     return wording.NOTHING if share is None else f"{share * 100:.1f} %"
+
+
+@register.filter
+def counted(count: int) -> str:
+    """Show a count that was made up to a bound."""
+    return counting.in_words(count)
 
 
 @register.filter

@@ -119,5 +119,5 @@ def test_only_reading(client, path):
 
 def test_migrations_are_asked_for_once(client, transactional_db, django_assert_max_num_queries):
     client.get("/health/ready")
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(6):
         client.get("/health/ready")

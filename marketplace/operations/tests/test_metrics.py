@@ -2,7 +2,7 @@ import pytest
 from django.db import OperationalError
 from prometheus_client.parser import text_string_to_metric_families
 
-from marketplace.operations import metrics, selectors
+from marketplace.operations import metrics, unfinished
 from marketplace.operations.metrics import kept
 
 
@@ -71,7 +71,7 @@ def test_every_metric_says_what_it_is(client, transactional_db):
 
 
 def test_a_second_scrape_asks_the_database_for_nothing(client, transactional_db, django_assert_num_queries):
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(21):
         client.get("/metrics")
     with django_assert_num_queries(0):
         client.get("/metrics")
@@ -81,7 +81,7 @@ def test_an_answer_is_kept_for_some_seconds_only(client, transactional_db, monke
     monkeypatch.setattr(metrics, "KEPT_SECONDS", 0.0)
     client.get("/metrics")
     calls = []
-    monkeypatch.setattr(selectors, "open_orders", lambda: calls.append(1) or {})
+    monkeypatch.setattr(unfinished, "open_orders", lambda: calls.append(1) or {})
     client.get("/metrics")
     assert len(calls) == 1
 
@@ -90,7 +90,7 @@ def test_without_the_database(client, transactional_db, monkeypatch):
     def gone():
         raise OperationalError("gone")
 
-    monkeypatch.setattr(selectors, "live_sagas", gone)
+    monkeypatch.setattr(unfinished, "live_sagas", gone)
     response = client.get("/metrics")
     assert (response.status_code, response.content) == (503, b"The database does not answer.\n")
     monkeypatch.undo()

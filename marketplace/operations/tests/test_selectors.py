@@ -6,9 +6,11 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
+from marketplace.kernel import counting
 from marketplace.kernel.clock import database_now
-from marketplace.operations import selectors
+from marketplace.operations import selectors, unfinished
 from marketplace.operations.selectors import DAY, HOUR
+from marketplace.sagas import standby
 from marketplace.sagas.models import SagaInstance
 from orders import services
 from orders.models import Order
@@ -80,8 +82,8 @@ def test_no_sagas_no_rates(transactional_db):
     assert (recent.mean_seconds, recent.median_seconds, recent.p95_seconds) == (None, None, None)
     assert recent.p95_milliseconds is None
     assert selectors.step_measures(window=HOUR) == []
-    assert selectors.live_sagas() == selectors.LiveSagas({}, 0, 0, 0.0)
-    assert selectors.needs_attention(limit=10, now=database_now()) == []
+    assert unfinished.live_sagas() == unfinished.LiveSagas({}, 0, 0, 0.0)
+    assert unfinished.needs_attention(limit=10, now=database_now()) == []
 
 
 def test_steps_by_how_their_attempts_ended(mixed):
@@ -110,32 +112,32 @@ def test_steps_by_how_their_attempts_ended(mixed):
 def test_live_sagas_what_is_due_and_for_how_long(shop):
     waiting, fresh, old = shop.bought("laptop-1", token=""), shop.order("laptop-1"), shop.order("laptop-1")
     move(old, due_at=database_now() - timedelta(seconds=90))
-    live = selectors.live_sagas()
+    live = unfinished.live_sagas()
     assert live.by_status == {"IN_PROGRESS": 1, "STARTED": 2}
     assert (live.total, live.due, live.stuck) == (3, 2, 0)
     assert 90 <= live.oldest_due_seconds < 95
     shop.work()
-    live = selectors.live_sagas()
+    live = unfinished.live_sagas()
     assert (live.by_status, live.due, live.oldest_due_seconds) == ({"IN_PROGRESS": 3}, 0, 0.0)
     assert shop.now(fresh).status == shop.now(old).status == "CONFIRMED"
     assert shop.now(waiting).status == "RESERVED"
 
 
 def stuck() -> list[str]:
-    return [case.order_number for case in selectors.needs_attention(limit=10, now=database_now())]
+    return [case.order_number for case in unfinished.needs_attention(limit=10, now=database_now())]
 
 
 def test_a_parked_saga_is_stuck_at_once(shop):
     order = shop.order("laptop-1")
     move(order, status="NEEDS_ATTENTION", attention="Look at me.", due_at=None)
-    [case] = selectors.needs_attention(limit=10, now=database_now())
+    [case] = unfinished.needs_attention(limit=10, now=database_now())
     assert (case.order_number, case.why, case.status, case.order_id) == (
         order.number,
         "Look at me.",
         "NEEDS_ATTENTION",
         order.id,
     )
-    assert selectors.live_sagas().stuck == 1
+    assert unfinished.live_sagas().stuck == 1
 
 
 def test_what_a_person_has_acknowledged_is_off_the_list_however_old(shop):
@@ -144,8 +146,8 @@ def test_what_a_person_has_acknowledged_is_off_the_list_however_old(shop):
     long_ago = then - timedelta(days=3)
     move(order, status="NEEDS_ATTENTION", due_at=None, acknowledged_at=then, started_at=long_ago, deadline_at=long_ago)
     assert stuck() == []
-    assert selectors.live_sagas().stuck == 0
-    assert selectors.live_sagas().by_status == {"NEEDS_ATTENTION": 1}
+    assert unfinished.live_sagas().stuck == 0
+    assert unfinished.live_sagas().by_status == {"NEEDS_ATTENTION": 1}
 
 
 def test_a_saga_past_its_time_is_stuck_and_says_what_it_is_at(shop):
@@ -154,7 +156,7 @@ def test_a_saga_past_its_time_is_stuck_and_says_what_it_is_at(shop):
     move(early, started_at=now - timedelta(seconds=290))
     move(late, started_at=now - timedelta(seconds=310), due_at=now - timedelta(seconds=310))
     assert stuck() == [late.number]
-    [case] = selectors.needs_attention(limit=10, now=database_now())
+    [case] = unfinished.needs_attention(limit=10, now=database_now())
     assert case.why == "Next: validate inventory, due for 5 min."
 
 
@@ -182,7 +184,7 @@ def test_parked_ones_come_first_then_the_oldest(shop):
         move(order, started_at=past - timedelta(minutes=minutes))
     move(orders[0], status="NEEDS_ATTENTION", due_at=None)
     assert stuck() == [orders[0].number, orders[2].number, orders[1].number]
-    assert len(selectors.needs_attention(limit=2, now=database_now())) == 2
+    assert len(unfinished.needs_attention(limit=2, now=database_now())) == 2
 
 
 def test_orders_per_hour(mixed):
@@ -203,9 +205,54 @@ def test_orders_per_hour(mixed):
     assert (last.confirmed, last.failed, last.cancelled, last.open) == (0, 2, 1, 1)
 
 
+def test_an_hour_of_very_many_orders_is_reckoned_from_its_last_ones(mixed, monkeypatch):
+    monkeypatch.setattr(selectors, "MOST_AN_HOUR", 4)
+    start = database_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    orders = sorted(mixed.values(), key=lambda order: order.status)
+    for minutes, order in zip((10, 20, 45, 50, 55, 59), orders, strict=True):
+        Order.objects.filter(pk=order.id).update(created_at=start + timedelta(minutes=minutes))
+    Order.objects.update(status="FAILED", failure_code="out_of_stock")
+    hour = selectors.orders_per_hour(now=start + timedelta(hours=2))[-3]
+    assert (hour.start, hour.about) == (start, True)
+    assert (hour.failed, hour.total) == (16, 16)  # four of them within the last quarter
+    hour = selectors.orders_per_hour(now=start + timedelta(minutes=59))[-1]
+    assert (hour.start, hour.about, hour.total) == (start, True, round(4 * 59 / 14))
+
+
+def test_counts_end_somewhere(shop, monkeypatch):
+    monkeypatch.setattr(counting, "MOST_READ", 2)
+    shop.bought("laptop-1", token="")
+    orders = [shop.bought("laptop-1", token="") for _ in range(5)]
+    assert unfinished.live_sagas().by_status == {"IN_PROGRESS": 2}
+    for order in orders[:3]:
+        move(order, deadline_at=database_now(), wait_until=None, due_at=database_now())
+    live = unfinished.live_sagas()
+    assert (live.due, live.stuck) == (2, 2)
+    assert unfinished.open_orders() == {"RESERVED": 2}
+    assert selectors.shelves().units_held == 2
+    for order in orders[:3]:
+        move(order, status="NEEDS_ATTENTION", due_at=None)
+    assert unfinished.live_sagas().stuck == 2
+    for order in orders:
+        move(order, status="IN_PROGRESS", due_at=database_now(), standby="pause:x", standby_since=database_now())
+    assert [one.count for one in standby.waiting().values()] == [2]
+
+
+def test_who_stands_by_and_who_waits_hide_nobody_who_is_late(shop, monkeypatch):
+    monkeypatch.setattr(counting, "MOST_READ", 2)
+    past = database_now() - timedelta(hours=1)
+    for _ in range(3):
+        move(shop.order("laptop-1"), deadline_at=past, standby="pause:x", standby_since=past)
+        move(shop.order("laptop-1"), deadline_at=past, wait_until=past + timedelta(hours=2))
+    late = shop.order("laptop-1")
+    move(late, deadline_at=past + timedelta(minutes=50))
+    assert unfinished.live_sagas().stuck == 1
+    assert stuck() == [late.number]
+
+
 def test_open_orders_and_shelves(mixed, shop):
     shop.stocked("gone-1", 0)
-    assert selectors.open_orders() == {"RESERVED": 1}
+    assert unfinished.open_orders() == {"RESERVED": 1}
     shelves = selectors.shelves()
     assert (shelves.units_held, shelves.skus) == (1, 1)
     shop.stocked("few-1", 1)
@@ -218,13 +265,13 @@ def test_open_orders_and_shelves(mixed, shop):
     [
         (lambda: selectors.recent_sagas(window=DAY), 1),
         (lambda: selectors.step_measures(window=DAY), 1),
-        (selectors.live_sagas, 1),
+        (unfinished.live_sagas, 5),
         (lambda: selectors.orders_per_hour(now=database_now()), 2),
-        (selectors.open_orders, 1),
-        (selectors.shelves, 1),
+        (unfinished.open_orders, 2),
+        (selectors.shelves, 2),
     ],
 )
-def test_each_measure_is_one_query(mixed, measure, queries, django_assert_num_queries):
+def test_each_measure_is_few_queries(mixed, measure, queries, django_assert_num_queries):
     with django_assert_num_queries(queries):
         measure()
 
@@ -232,7 +279,7 @@ def test_each_measure_is_one_query(mixed, measure, queries, django_assert_num_qu
 def test_the_hot_measures_are_read_off_indexes(transactional_db):
     """Whatever the planner prefers for an empty table: that the indexes fit the questions is what counts."""
     questions = {
-        "sagas_unfinished": str(SagaInstance.objects.filter(selectors.UNFINISHED).values("status").query).replace(
+        "sagas_unfinished": str(SagaInstance.objects.filter(unfinished.UNFINISHED).values("status").query).replace(
             "IN (COMPENSATED, COMPLETED, FAILED)", "IN ('COMPENSATED', 'COMPLETED', 'FAILED')"
         ),
         "sagas_newest": "SELECT id FROM sagas_sagainstance WHERE started_at >= now() ORDER BY started_at DESC LIMIT 9",

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from marketplace.kernel.clock import database_now
-from marketplace.operations.selectors import needs_attention
+from marketplace.operations.unfinished import needs_attention
 from marketplace.outbox.models import OutboxEvent
 from marketplace.sagas.models import SagaInstance
 from orders import services
