@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -178,24 +178,14 @@ def categories() -> list[CategoryView]:
     return [CategoryView(slug, name) for slug, name in rows]
 
 
-def holds_past_ttl(*, now: datetime, limit: int) -> list[UUID]:
-    """Return at most `limit` owners with a live hold whose time is up, the longest overdue first.
-
-    An owner stays on this list until its hold is released, expired, sold or extended.
-    """
-    rows = (
-        Reservation.objects.filter(state=Reservation.State.HELD, expires_at__lte=now)
-        .order_by("expires_at", "owner_id")
-        .values_list("expires_at", "owner_id")
-        .distinct()[:limit]
-    )
-    return [owner_id for _, owner_id in rows]
+BEFORE_ALL: Final = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 
 def holds_ending(*, after: tuple[datetime, UUID], until: datetime, limit: int) -> list[tuple[datetime, UUID]]:
     """Return at most `limit` live holds that end after `after` and up to `until`, as (end, owner), the next one first.
 
-    The last one is the `after` of the next chunk. One query, off the index of live holds by their end.
+    The last one is the `after` of the next chunk, `BEFORE_ALL` that of the first. A hold stays on this list until it is
+    released, expired, sold or extended. One query, off the index of live holds by their end.
     """
     end, owner = after
     rows = (

@@ -145,17 +145,23 @@ def cannot_ship_many(order_ids: Sequence[UUID], *, reason: str, actor: str, now:
     return reverse_many(order_ids, wish, why=f"Can't be shipped: {reason or 'no reason given.'}", now=now)
 
 
-def expire_reservations(*, now: datetime, limit: int = 1000) -> int:
+def expire_reservations(*, now: datetime, at_once: int = 1000) -> int:
     """Deal with holds past their TTL; return how many orders that concerned.
 
     A hold with a live saga is that saga's to decide (a payment may have come first): it is made to look at the time.
-    One that nobody is responsible for any more is given back at once, and put on record.
+    One that nobody is responsible for any more is given back at once, and put on record. All of them are looked at, in
+    chunks of `at_once`: those of sagas that are parked stay, and must not hide the others.
     """
-    owners = catalogue.holds_past_ttl(now=now, limit=limit)
-    if not owners:
-        return 0
+    count, after = 0, catalogue.BEFORE_ALL
+    while holds := catalogue.holds_ending(after=after, until=now, limit=at_once):
+        count, after = count + len(holds), holds[-1]
+        _past_their_time([owner_id for _, owner_id in holds], now=now)
+    return count
+
+
+def _past_their_time(owners: list[UUID], *, now: datetime) -> None:
     sagas.nudge(owners, now=now)
     orphans = sorted(set(owners) - selectors.with_live_saga(owners))
-    with transaction.atomic():
-        inventory.expire(orphans, now=now)
-    return len(owners)
+    if orphans:
+        with transaction.atomic():
+            inventory.expire(orphans, now=now)

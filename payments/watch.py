@@ -47,9 +47,9 @@ def _claim(now: datetime, limit: int) -> list[WatchedKey]:
         due = WatchedKey.objects.select_for_update(skip_locked=True).filter(due_at__lte=now)
         watched = list(due.order_by("due_at")[:limit])
         for one in watched:
-            pause = min(FIRST_PAUSE * 2 ** min(one.looks, 20), LONGEST_PAUSE)
+            after_pause = now + min(FIRST_PAUSE * 2 ** min(one.looks, 20), LONGEST_PAUSE)
             one.looks += 1
-            one.due_at = max(now + FIRST_PAUSE, min(now + pause, one.until))
+            one.due_at = after_pause if now >= one.until else max(now + FIRST_PAUSE, min(after_pause, one.until))
         WatchedKey.objects.bulk_update(watched, ["looks", "due_at"])
     return watched
 

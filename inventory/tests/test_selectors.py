@@ -6,14 +6,15 @@ from django.db import connection, transaction
 from inventory.errors import UnknownProduct
 from inventory.models import Category, Product, Reservation
 from inventory.selectors import (
+    BEFORE_ALL,
     CategoryView,
     Discrepancy,
     HoldView,
     ProductView,
     categories,
     held_owners,
+    holds_ending,
     holds_of,
-    holds_past_ttl,
     product_by_sku,
     product_window,
     products,
@@ -167,14 +168,18 @@ def held(stocked, now) -> dict[str, UUID]:
 
 @pytest.mark.core
 def test_holds_past_their_time_the_longest_overdue_first(held, django_assert_num_queries):
-    assert holds_past_ttl(now=EXPIRY, limit=10) == []
-    assert holds_past_ttl(now=later(1), limit=10) == [held["first"]]
+    def past(now, *, limit=10, after=BEFORE_ALL):
+        return [owner_id for _, owner_id in holds_ending(after=after, until=now, limit=limit)]
+
+    assert past(EXPIRY) == []
+    assert past(later(1)) == [held["first"]]
     with django_assert_num_queries(1):
-        assert holds_past_ttl(now=later(3), limit=10) == [held["first"], held["second"], held["third"]]
-    assert holds_past_ttl(now=later(3), limit=2) == [held["first"], held["second"]]
+        assert past(later(3)) == [held["first"], held["second"], held["third"]]
+    assert past(later(3), limit=2) == [held["first"], held["second"]]
+    assert past(later(3), after=(later(2), held["second"])) == [held["third"]]
     with transaction.atomic():
         extend([held["first"]], until=later(9))
-    assert holds_past_ttl(now=later(3), limit=10) == [held["second"], held["third"]]
+    assert past(later(3)) == [held["second"], held["third"]]
 
 
 def test_what_an_owner_holds(held):

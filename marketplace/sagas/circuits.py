@@ -19,9 +19,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg.errors
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from marketplace.kernel.clock import database_now
 from marketplace.sagas import standby
@@ -29,6 +30,9 @@ from marketplace.sagas.errors import NoSuchCircuit
 from marketplace.sagas.models import Circuit
 
 log = structlog.get_logger(__name__)
+
+DEADLOCKS = 5  # how often a report is tried again after one
+_TIES = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,29 @@ def report(reports: Iterable[Report]) -> set[str]:
     """Count answers and failures on their breakers; return the queues in which sagas were woken, to be rung for.
 
     Opens, closes and reopens breakers, and wakes who stood by for one that has closed. Must not be called in a
-    transaction that holds other locks; makes one for each breaker.
+    transaction that holds other locks; makes one for each breaker, again if the database chose it as a deadlock's
+    victim: what is reported is committed, so whoever reports must not take that for its own. One that is chosen again
+    and again is lost.
     """
     of: dict[str, list[Report]] = {}
     for one in reports:
         of.setdefault(one.circuit, []).append(one)
     queues: set[str] = set()
     for name, its in sorted(of.items()):
-        with transaction.atomic():
-            queues |= _report(name, its)
+        queues |= _reported(name, its)
     return queues
+
+
+def _reported(name: str, reports: list[Report]) -> set[str]:
+    for _ in range(DEADLOCKS):
+        try:
+            with transaction.atomic():
+                return _report(name, reports)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, _TIES):
+                raise
+    log.warning("circuit_report_lost", name=name)
+    return set()
 
 
 def _report(name: str, reports: list[Report]) -> set[str]:

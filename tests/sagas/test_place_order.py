@@ -250,6 +250,22 @@ def test_the_periodic_task_gives_back_a_hold_that_nobody_is_responsible_for(shop
     assert Reservation.objects.get(owner_id=orphan).state == "EXPIRED"
 
 
+def test_the_holds_of_parked_sagas_hide_nobody_s(shop):
+    shop.stocked("laptop", 4)
+    parked = [shop.bought("laptop", token="") for _ in range(3)]
+    past = database_now() - timedelta(seconds=1)
+    Reservation.objects.update(expires_at=past - timedelta(hours=1))
+    SagaInstance.objects.update(status="NEEDS_ATTENTION", due_at=None)
+    orphan = new_id()
+    with transaction.atomic():
+        inventory.reserve([HoldRequest(orphan, (Line("laptop", 1),), past)], now=past)
+
+    assert services.expire_reservations(now=database_now(), at_once=2) == 4
+
+    assert Reservation.objects.get(owner_id=orphan).state == "EXPIRED"
+    assert [shop.hold(order) for order in parked] == [["HELD"]] * 3
+
+
 @pytest.mark.core
 def test_cancelling_while_the_hold_lives(shop):
     shop.stocked("laptop", 1)

@@ -30,9 +30,21 @@ from marketplace.sagas.tests.driving import (
     make_due,
     saga,
     take_off,
+    until_true,
+    waiting_for_locks,
     worker,
 )
-from marketplace.sagas.tests.trip import QUICKLY, Agency, Gate, Provider, close, give_seat_back, take_seat, world
+from marketplace.sagas.tests.trip import (
+    QUICKLY,
+    Agency,
+    Gate,
+    Provider,
+    close,
+    give_seat_back,
+    run_sql,
+    take_seat,
+    world,
+)
 from marketplace.sagas.ticket import Ticket
 
 Beside = Callable[..., Any]
@@ -607,3 +619,30 @@ def test_operations_sees_each_breaker_and_who_waits_for_it() -> None:
     [view] = circuits.views()
     assert (view.name, view.state, view.waiting, view.why) == ("exchange", "OPEN", 2, "Away.")
     assert view.waiting_since == SagaInstance.objects.order_by("standby_since").values_list("standby_since").first()[0]
+
+
+@committing
+def test_a_report_that_meets_a_deadlock_is_made_again(beside: Beside, settings: Any) -> None:
+    """Nothing of it may reach whoever reports: what it has just committed would be taken for rolled back."""
+    settings.SAGA_BREAKER_FAILURES = 1
+    probe, waits = begin_one(CallHome), begin_one(CallHome)
+    now = database_now()
+    change(waits, standby=standby.circuit("exchange"), standby_since=now)
+    Circuit.objects.create(
+        name="exchange", state="HALF_OPEN", opened_at=now, probe_saga=probe, probe_fence=1, probe_until=now
+    )
+    locked = threading.Event()
+
+    def the_other_way_round() -> None:
+        with transaction.atomic():
+            run_sql("SET LOCAL deadlock_timeout = '1min'")  # it is the other one that gives way
+            SagaInstance.objects.select_for_update().get(pk=waits)
+            locked.set()
+            until_true(lambda: waiting_for_locks() == 1)
+            Circuit.objects.select_for_update().get(pk="exchange")
+
+    other = beside(the_other_way_round)
+    locked.wait(10)
+    assert circuits.report([Report("exchange", probe, 1)]) == {saga(waits).queue}
+    other.result(10)
+    assert state() == "CLOSED"

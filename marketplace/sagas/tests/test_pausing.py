@@ -138,6 +138,19 @@ def test_they_go_on_at_a_limited_rate(settings: Any) -> None:
     assert SagaInstance.objects.filter(status="COMPLETED").count() < 5
 
 
+def test_who_was_stopped_meanwhile_is_not_put_off(settings: Any) -> None:
+    settings.SAGA_RESUME_RATE = 0.01
+    pause("book_trip/card")
+    trips = begin(times=3)
+    drive()
+    assert signal(trips[-1], "cancel", signal_id="1").accepted
+    stopped_at = saga(trips[-1]).due_at
+    resume("book_trip/card")
+    assert saga(trips[-1]).due_at == stopped_at
+    drive()
+    assert saga(trips[-1]).status == "COMPENSATED"
+
+
 def test_who_and_why_stay_on_record() -> None:
     view = pause("book_trip")
     assert (view.what, view.paused_by, view.reason, view.waiting) == ("book_trip", "ada", "The bank has a bad day.", 0)
