@@ -40,7 +40,7 @@ def new_order(
     *,
     user_id: str,
     email: str,
-    address: Mapping[str, str] | None,
+    address: Mapping[str, str],
     language: str,
     pay_later: bool = False,
 ) -> NewOrder:

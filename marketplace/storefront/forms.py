@@ -20,7 +20,7 @@ COUNTRIES: Final = (
     ("PT", "Portugal"), ("RO", "Romania"), ("SK", "Slovakia"), ("SI", "Slovenia"), ("ES", "Spain"), ("SE", "Sweden"),
     ("CH", "Switzerland"), ("GB", "United Kingdom"), ("US", "United States"),
 )  # fmt: skip
-_ADDRESS: Final = ("name", "line1", "postal_code", "city", "country")
+ADDRESS: Final = ("name", "line1", "postal_code", "city", "country")
 
 
 def fresh_key() -> str:
@@ -74,8 +74,8 @@ class BuyForm(PaymentForm):
         )
 
 
-class CheckoutForm(BuyForm):
-    """Buy Now with an address, or a reservation to be paid later."""
+class DeliveryForm(BuyForm):
+    """Buy Now with where it goes: on a product's page out of sight, as it was the last time."""
 
     name = forms.CharField(label="Name", max_length=100)
     line1 = forms.CharField(label="Street and number", max_length=100)
@@ -83,6 +83,23 @@ class CheckoutForm(BuyForm):
     city = forms.CharField(label="City", max_length=100)
     country = forms.ChoiceField(label="Country", choices=COUNTRIES, initial="DE")
     email = forms.EmailField(label="E-mail", max_length=254, required=False, help_text="For news of this order only.")
+
+    @property
+    def address(self) -> dict[str, str]:
+        """The address, in the words of the orders' service. Only of a valid form."""
+        return {name: self.cleaned_data[name] for name in ADDRESS}
+
+    @property
+    def destination(self) -> dict[str, str]:
+        """Where the form sends it as it is, with the country's name, to be shown; empty while a part is missing."""
+        shown = {name: str(self[name].value() or "") for name in ADDRESS}
+        shown["country_name"] = dict(COUNTRIES).get(shown["country"], "")
+        return shown if all(shown.values()) else {}
+
+
+class CheckoutForm(DeliveryForm):
+    """Buy Now with an address that is asked for, or a reservation to be paid later."""
+
     pay = forms.ChoiceField(choices=[("now", "Buy now"), ("later", "Reserve now, pay later")], required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -93,11 +110,6 @@ class CheckoutForm(BuyForm):
             self.fields[field].widget.attrs["autocomplete"] = f"shipping {token}"
         if self.data.get("pay") == "later":
             self.fields["payment_method"].required = False
-
-    @property
-    def address(self) -> dict[str, str]:
-        """The address, in the words of the orders' service. Only of a valid form."""
-        return {name: self.cleaned_data[name] for name in _ADDRESS}
 
 
 class RegisterForm(BaseUserCreationForm):  # type: ignore[type-arg]  # generic in its stubs only

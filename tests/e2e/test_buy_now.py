@@ -10,6 +10,8 @@ from tests.running import eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 DECIDED = 20_000  # milliseconds
+ADDRESS = {"Name": "Ada Lovelace", "Street": "Analytical Row 1", "Postal code": "10115", "City": "Berlin"}
+ORDER = re.compile(r"/orders/[0-9a-f-]{36}$")
 WORKS = ["Reserved", "Payment", "Fraud check", "Confirmed"]
 
 
@@ -18,12 +20,23 @@ def on(page: Page, name: str):
 
 
 def buy(page: Page, sku: str = "laptop-1", *, card: str = "tok_visa", quantity: int = 1):
-    """Press Buy Now on the product's page."""
+    """Press Buy Now on the product's page; the first time say at the checkout where it goes, and press it there."""
     page.goto(f"/products/{sku}")
-    on(page, "payment-method").select_option(card)
     on(page, "quantity").fill(str(quantity))
+    if on(page, "sent-to").count():
+        on(page, "payment-method").select_option(card)
+    else:
+        on(page, "buy-now").click()
+        page.wait_for_url(re.compile(f"/checkout/{sku}"))
+        say_where(page)
+        on(page, f"card-{card}").check()
     on(page, "buy-now").click()
-    page.wait_for_url(re.compile(r"/orders/[0-9a-f-]{36}$"))
+    page.wait_for_url(ORDER)
+
+
+def say_where(page: Page):
+    for label, value in ADDRESS.items():
+        page.get_by_label(label).fill(value)
 
 
 def sign_in(page: Page, name: str = "user-1"):
@@ -32,6 +45,48 @@ def sign_in(page: Page, name: str = "user-1"):
     page.get_by_label(re.compile("password", re.IGNORECASE)).first.fill("marketplace")
     on(page, "submit").click()
     expect(on(page, "signed-in-as")).to_contain_text(name)
+
+
+def test_the_first_time_it_is_asked_where_to_and_then_one_press_is_enough(page, running_shop):
+    before = running_shop.available("laptop-1")
+    page.goto("/products/laptop-1")
+    on(page, "quantity").fill("2")
+    on(page, "buy-now").click()
+
+    page.wait_for_url(re.compile("/checkout/laptop-1"))
+    expect(on(page, "quantity")).to_have_value("2")
+    page.wait_for_timeout(1000)
+    assert running_shop.available("laptop-1") == before  # nothing is ordered yet, and nothing set aside
+    say_where(page)
+    on(page, "buy-now").click()
+    page.wait_for_url(ORDER)
+    first = page.url
+    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
+
+    page.goto("/products/laptop-1")
+    expect(on(page, "sent-to")).to_contain_text("Sent to Ada Lovelace, Analytical Row 1, 10115 Berlin, Germany.")
+    on(page, "buy-now").click()
+    page.wait_for_url(ORDER)
+    assert page.url != first
+    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
+    expect(on(page, "order")).to_contain_text("For Ada Lovelace, Berlin")
+    assert running_shop.available("laptop-1") == before - 3
+
+
+def test_another_address_is_one_link_away_and_what_was_chosen_goes_along(page):
+    buy(page)
+    page.goto("/products/laptop-1")
+    on(page, "quantity").fill("2")
+    on(page, "payment-method").select_option("tok_flaky")
+    on(page, "change-address").click()
+
+    page.wait_for_url(re.compile("/checkout/laptop-1"))
+    expect(on(page, "quantity")).to_have_value("2")
+    expect(on(page, "card-tok_flaky")).to_be_checked()
+    page.get_by_label("City").fill("Potsdam")
+    on(page, "buy-now").click()
+    page.wait_for_url(ORDER)
+    expect(on(page, "order")).to_contain_text("For Ada Lovelace, Potsdam")
 
 
 def test_buy_now_walks_through_the_states_to_confirmed(page, running_shop):
@@ -114,29 +169,32 @@ def test_two_quick_clicks_are_one_order(page, running_shop):
     before = running_shop.available("laptop-1")
     page.goto("/products/laptop-1")
 
-    on(page, "buy-now").dblclick()
-    page.wait_for_url(re.compile(r"/orders/[0-9a-f-]{36}$"))
-    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
-
-    assert running_shop.available("laptop-1") == before - 1
+    on(page, "buy-now").dblclick()  # this only leads to the checkout, however often it is pressed
+    page.wait_for_url(re.compile("/checkout/laptop-1"))
+    say_where(page)
+    for orders in (1, 2):  # by the checkout, and then in one press
+        on(page, "buy-now").dblclick()
+        page.wait_for_url(ORDER)
+        expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
+        assert running_shop.available("laptop-1") == before - orders
+        page.goto("/products/laptop-1")
 
 
 def test_back_and_again_is_still_one_order(page, running_shop):
     """The key is in the page: sending the same form twice, even without JavaScript, is one order."""
+    buy(page)
     page.goto("/products/laptop-1")
     form = page.locator("form[data-once]").first
     fields = dict(form.evaluate("form => [...new FormData(form)]"))
     replies = [page.request.post("/buy", form=fields, headers={"Referer": page.url}) for _ in range(2)]
     assert replies[0].url == replies[1].url
-    assert re.search(r"/orders/[0-9a-f-]{36}$", replies[0].url)
+    assert ORDER.search(replies[0].url)
 
 
 def test_reserve_now_pay_later_and_cancel(page, running_shop):
     before = running_shop.available("laptop-1")
     page.goto("/checkout/laptop-1")
-    address = {"Name": "Ada Lovelace", "Street": "Analytical Row 1", "Postal code": "10115", "City": "Berlin"}
-    for label, value in address.items():
-        page.get_by_label(label).fill(value)
+    say_where(page)
     on(page, "reserve").click()
     expect(on(page, "countdown")).to_be_visible(timeout=DECIDED)
     assert running_shop.available("laptop-1") == before - 1
@@ -146,8 +204,7 @@ def test_reserve_now_pay_later_and_cancel(page, running_shop):
     expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
 
     page.goto("/checkout/laptop-1")
-    for label, value in address.items():
-        page.get_by_label(label).fill(value)
+    expect(page.get_by_label("City")).to_have_value("Berlin")
     on(page, "reserve").click()
     expect(on(page, "countdown")).to_be_visible(timeout=DECIDED)
     assert page.url != first
@@ -184,20 +241,23 @@ def test_my_orders(page):
 def test_without_javascript(browser, running_shop):
     context = browser.new_context(java_script_enabled=False, base_url=running_shop.url)
     page = context.new_page()
-    buy(page)
-    expect(page.locator("noscript meta[http-equiv=refresh], meta[http-equiv=refresh]")).to_have_count(1)
-    expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)  # the page reloads itself
+    for _ in ("by the checkout", "in one press"):
+        buy(page, quantity=2)
+        expect(page.locator("noscript meta[http-equiv=refresh], meta[http-equiv=refresh]")).to_have_count(1)
+        expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)  # the page reloads itself
+        expect(on(page, "order")).to_contain_text("€2,598.00")
     context.close()
 
 
 def test_by_keyboard_alone(page):
+    buy(page)
     page.goto("/products/laptop-1")
     for _ in range(40):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.dataset.testid") == "buy-now":
             break
     page.keyboard.press("Enter")
-    page.wait_for_url(re.compile(r"/orders/[0-9a-f-]{36}$"))
+    page.wait_for_url(ORDER)
     expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
 
 

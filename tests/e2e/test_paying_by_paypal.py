@@ -8,8 +8,8 @@ from playwright.sync_api import Page, TimeoutError, expect
 
 from payments.tests.gateways.paypal import fake as paypal
 from tests.e2e.providers import be_paypal
-from tests.e2e.test_buy_now import DECIDED, on
-from tests.e2e.till import ORDER, SKU, buyer, check_out, fits_a_phone, is_confirmed, open_shop
+from tests.e2e.test_buy_now import DECIDED, ORDER, on
+from tests.e2e.till import SKU, buyer, check_out, fits_a_phone, is_confirmed, open_shop
 
 PRESSES = 4  # a frame that has just appeared may miss one: the browser does not know yet where on the page it is
 

@@ -8,8 +8,8 @@ from playwright.sync_api import Page, expect
 
 from payments.tests.gateways.stripe import fake as stripe
 from tests.e2e.providers import be_stripe
-from tests.e2e.test_buy_now import DECIDED, on
-from tests.e2e.till import ORDER, PRICE_MINOR, SKU, buyer, check_out, fits_a_phone, is_confirmed, open_shop
+from tests.e2e.test_buy_now import DECIDED, ORDER, on
+from tests.e2e.till import PRICE_MINOR, SKU, buyer, check_out, fits_a_phone, is_confirmed, open_shop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -7,6 +7,10 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 
+ADDRESS = {
+    "name": "Ada Lovelace", "line1": "12 St James’s Square", "postal_code": "SW1Y 4JH", "city": "London",
+    "country": "GB",
+}  # fmt: skip
 VOID = {"img", "input", "link", "meta", "br", "hr", "path", "circle", "rect"}
 
 
@@ -89,5 +93,21 @@ def look(client: Client, address: str, **headers: Any) -> Page:
 
 
 def press_buy_now(client: Client, product: str, **changes: Any) -> HttpResponse:
-    """Open a product's page and press Buy Now, with `changes` to what its form holds."""
-    return client.post("/buy", {**look(client, f"/products/{product}").fields("/buy"), **changes})
+    """Open a product's page and press Buy Now, with `changes` to what its form holds.
+
+    Where the shop doesn't know yet where it goes, that leads to the checkout: say so there, and press it once more.
+    """
+    page = look(client, f"/products/{product}")
+    if page.all("sent-to"):
+        return client.post("/buy", {**page.fields("/buy"), **changes})
+    checkout = f"/checkout/{product}"
+    form = look(client, checkout, query_params=page.fields(checkout)).fields(checkout)
+    return client.post(checkout, {**form, **ADDRESS, "pay": "now", **changes})
+
+
+def remember_address(client: Client, **changes: str) -> Client:
+    """Have the shop remember where things of this visit are sent, as the checkout does; return the `client`."""
+    session = client.session
+    session["delivery"] = {**ADDRESS, "email": "", **changes}
+    session.save()
+    return client

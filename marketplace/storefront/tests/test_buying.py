@@ -3,23 +3,42 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.conf import settings as site
 from django.db import connection
 from django.test import Client
 
-from inventory.models import Product, Stock
+from inventory.models import Product, Reservation, Stock
 from marketplace.accounts.models import User
 from marketplace.storefront.cards import CARDS
-from marketplace.storefront.tests.pages import Page, look, press_buy_now
+from marketplace.storefront.tests.pages import ADDRESS, Page, look, press_buy_now, remember_address
 from orders.models import Order
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def stranger():
+    """A browser on its first visit: nobody knows where its things are sent."""
+    return Client()
+
+
+@pytest.fixture
+def guest():
+    """A browser whose last order of this visit went to Ada Lovelace."""
+    return remember_address(Client())
+
+
+@pytest.fixture
+def buyer(buyer):
+    """That of a buyer with an account, likewise."""
+    return remember_address(buyer)
 
 
 @pytest.mark.core
 def test_a_guest_presses_once_and_sees_it_confirmed(shop, guest):
     shop.stocked("laptop-1", 5, price_minor=129_900)
 
-    response = press_buy_now(guest, "laptop-1")
+    response = guest.post("/buy", look(guest, "/products/laptop-1").fields("/buy"))
 
     order = Order.objects.get()
     assert response.headers["Location"] == f"/orders/{order.id}"
@@ -93,6 +112,65 @@ def test_a_bank_with_trouble_is_asked_again_and_charges_once(shop, guest, token)
     assert shop.money(Order.objects.get()) == [("AUTHORIZE", 1000), ("CAPTURE", 1000)]
 
 
+class TestWhereItGoes:
+    def test_the_first_time_it_is_asked_at_the_checkout_and_then_one_press_is_enough(self, shop, stranger):
+        shop.stocked("laptop-1", 5)
+        page = look(stranger, "/products/laptop-1")
+        assert not page.all("sent-to")
+        assert not page.all("payment-method")  # it is chosen where the address is given
+        chosen = {**page.fields("/checkout/laptop-1"), "quantity": "2"}
+        assert chosen == {"quantity": "2"}
+
+        asked = look(stranger, "/checkout/laptop-1", query_params=chosen)
+        assert asked.one("quantity")["value"] == "2"
+        shop.work()
+        assert (Order.objects.count(), Reservation.objects.count()) == (0, 0)
+        assert shop.levels("laptop-1") == (5, 0)
+        stranger.post("/checkout/laptop-1", {**asked.fields("/checkout/laptop-1"), **ADDRESS, "pay": "now"})
+
+        page = look(stranger, "/products/laptop-1")
+        assert page.text("sent-to") == (
+            "Sent to Ada Lovelace, 12 St James’s Square, SW1Y 4JH London, United Kingdom. Change where it goes"
+        )
+        assert page.one("change-address")["href"] == "/checkout/laptop-1"
+        stranger.post("/buy", page.fields("/buy"))
+        shop.work()
+        orders = Order.objects.order_by("id").values_list("shipping_address", "lines__quantity", "status")
+        assert list(orders) == [(ADDRESS, 2, "CONFIRMED"), (ADDRESS, 1, "CONFIRMED")]
+
+    def test_it_goes_where_the_page_says_whatever_was_asked_for_elsewhere_since(self, shop, guest):
+        shop.stocked("laptop-1", 5)
+        page = look(guest, "/products/laptop-1")
+        remember_address(guest, city="Dover")
+        guest.post("/buy", page.fields("/buy"))
+        assert "London" in page.text("sent-to")
+        assert Order.objects.get().shipping_address["city"] == "London"
+
+    @pytest.mark.parametrize("missing", [*ADDRESS, "all"])
+    def test_a_press_that_does_not_say_where_leads_to_the_checkout_with_what_was_chosen(self, shop, guest, missing):
+        shop.stocked("laptop-1", 5)
+        form = look(guest, "/products/laptop-1").fields("/buy")
+        form |= dict.fromkeys(ADDRESS if missing == "all" else [missing], "")
+        response = guest.post("/buy", {**form, "quantity": "3", "payment_method": "tok_flaky"})
+        assert response.headers["Location"] == "/checkout/laptop-1?quantity=3&payment_method=tok_flaky"
+        page = look(guest, response.headers["Location"])
+        assert page.text("notice") == "Please say where it goes. Nothing is ordered yet."
+        assert page.one("quantity")["value"] == "3"
+        assert "checked" in page.one("card-tok_flaky")
+        assert Order.objects.count() == 0
+
+    @pytest.mark.parametrize("kept", [{"name": ""}, {"country": "XX"}, {"email": "nobody"}, {"line1": "x" * 101}])
+    def test_what_can_not_be_used_any_more_is_asked_for_again(self, shop, stranger, kept):
+        shop.stocked("laptop-1", 5)
+        remember_address(stranger, **kept)
+        page = look(stranger, "/products/laptop-1")
+        if page.all("sent-to"):
+            page = look(stranger, stranger.post("/buy", page.fields("/buy")).headers["Location"])
+            assert page.status == 200
+        assert page.fields("/checkout/laptop-1")["quantity"] == "1"
+        assert Order.objects.count() == 0
+
+
 class TestPressedTwice:
     def test_the_same_page_makes_one_order(self, shop, buyer):
         shop.stocked("laptop-1", 5)
@@ -105,20 +183,25 @@ class TestPressedTwice:
 
     def test_a_first_visit_whose_presses_come_without_a_session_makes_one_order(self, shop):
         shop.stocked("laptop-1", 5)
-        form = look(Client(), "/products/laptop-1").fields("/buy")
+        form = {**look(Client(), "/checkout/laptop-1").fields("/checkout/laptop-1"), **ADDRESS, "pay": "now"}
         browsers = [Client(), Client()]
-        addresses = {browser.post("/buy", form).headers["Location"] for browser in browsers}
+        addresses = {browser.post("/checkout/laptop-1", form).headers["Location"] for browser in browsers}
         assert len(addresses) == 1
         assert Order.objects.count() == 1
         assert [look(browser, addresses.copy().pop()).status for browser in browsers] == [200, 200]
 
-    def test_at_the_same_instant_makes_one_order(self, shop):
+    @pytest.mark.parametrize("first_visit", [True, False])
+    def test_at_the_same_instant_makes_one_order(self, shop, guest, first_visit):
         shop.stocked("laptop-1", 5)
-        form = look(Client(), "/products/laptop-1").fields("/buy")
+        page, action = ("/checkout/laptop-1",) * 2 if first_visit else ("/products/laptop-1", "/buy")
+        form = {**look(guest, page).fields(action), "pay": "now"}
+        session = "" if first_visit else guest.cookies[site.SESSION_COOKIE_NAME].value
 
         def press(_: int) -> str:
+            browser = Client()
+            browser.cookies[site.SESSION_COOKIE_NAME] = session
             try:
-                return str(Client().post("/buy", form).headers["Location"])
+                return str(browser.post(action, form).headers["Location"])
             finally:
                 connection.close()
 
@@ -243,6 +326,17 @@ class TestWhoMayBuy:
         response = press_buy_now(guest, "laptop-1")
         assert response.headers["Location"] == "/sign-in?next=%2Fproducts%2Flaptop-1"
         assert Order.objects.count() == 0
+
+    def test_they_are_asked_before_they_fill_in_an_address(self, shop, stranger, person, settings):
+        settings.GUEST_CHECKOUT = False
+        shop.stocked("laptop-1", 5)
+        response = stranger.get("/checkout/laptop-1?quantity=2")
+        assert response.headers["Location"] == "/sign-in?next=%2Fcheckout%2Flaptop-1%3Fquantity%3D2"
+        signed_in = stranger.post(
+            response.headers["Location"], {"username": "user-1", "password": "correct horse"}, follow=True
+        )
+        assert signed_in.request["PATH_INFO"] == "/checkout/laptop-1"
+        assert Page(signed_in).one("quantity")["value"] == "2"
 
     def test_one_buyers_key_means_nothing_for_another(self, shop, buyer):
         shop.stocked("laptop-1", 5)

@@ -12,7 +12,7 @@ from inventory.selectors import ProductView
 from marketplace.storefront import till, visitor
 from marketplace.storefront.buying import Refused
 from marketplace.storefront.cards import CARDS
-from marketplace.storefront.forms import BuyForm
+from marketplace.storefront.forms import DeliveryForm
 from marketplace.storefront.presentation.arrival import arrival
 from orders.services import MOST_UNITS
 
@@ -35,27 +35,30 @@ def catalogue(request: HttpRequest, slug: str = "") -> HttpResponse:
 
 @require_safe
 def product(request: HttpRequest, sku: str) -> HttpResponse:
-    """Show one product, with a form to buy it."""
+    """Show one product, with a form to buy it: in one press if it is known where to, else by way of the checkout."""
     found = selectors.product_by_sku(sku)
-    return show_product(request, found, BuyForm.offer(found, quantity=asked_quantity(request)))
+    form = DeliveryForm.offer(found, quantity=asked_quantity(request), **visitor.delivery(request))
+    return show_product(request, found, form)
 
 
 @cache_control(no_store=True)  # its key is good for one order: Back must fetch a new one
 def show_product(
     request: HttpRequest,
     found: ProductView,
-    form: BuyForm,
+    form: DeliveryForm,
     *,
     refused: Refused | None = None,
 ) -> HttpResponse:
     """Write the product page; `refused` says why the last press came to nothing."""
+    destination = form.destination
     context: dict[str, Any] = {
         "product": found,
         "form": form,
-        "cards": CARDS if till.is_cards() else (),
+        "cards": CARDS,
+        "one_press": till.is_cards() and destination,
+        "destination": destination,
         "most_units": MOST_UNITS,
-        "delivery": visitor.delivery(request),
-        "arrival": arrival(found, country=visitor.delivery(request).get("country", "")),
+        "arrival": arrival(found, country=destination.get("country", "")),
         "refused": refused,
     }
     return render(request, "storefront/product.html", context, status=refused.status if refused else 200)

@@ -1,7 +1,6 @@
-"""Buying: one press on the product page, or the longer way with an address, another card, or paying later."""
+"""Buying: one press on the product page, or the longer way, which asks for an address, and lets one pay later."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib import messages
@@ -21,23 +20,28 @@ from marketplace.storefront import buying, visitor
 from marketplace.storefront import till as tills
 from marketplace.storefront.buying import NOT_UNDERSTOOD, Refused
 from marketplace.storefront.cards import CARDS
-from marketplace.storefront.forms import BuyForm, CheckoutForm, fresh_key
+from marketplace.storefront.forms import ADDRESS, BuyForm, CheckoutForm, DeliveryForm, fresh_key
 from marketplace.storefront.presentation.arrival import arrival
 from marketplace.storefront.refusals import said
 from marketplace.storefront.views.catalogue import asked_quantity, show_product
 from orders.errors import SignInRequired
 from orders.services import MOST_UNITS
 
+Form = TypeVar("Form", bound=BuyForm)
+
 
 @require_POST
 def buy(request: HttpRequest) -> HttpResponse:
-    """Buy Now from the product page: place the order at once, to where the last one of this visit went."""
-    form = BuyForm(request.POST)
+    """Buy Now from the product page: place the order at once, to where that page says.
+
+    A page that doesn't say where to leads to the checkout, which asks for it, and nothing is ordered.
+    """
+    form = DeliveryForm(request.POST)
+    if form.errors.keys() & {*ADDRESS, "email"}:
+        return _ask_where(request)
     refused = NOT_UNDERSTOOD
     if form.is_valid():
-        last = visitor.delivery(request)
-        email, address = last.get("email", ""), {k: v for k, v in last.items() if k != "email"}
-        answer = _place(request, form, email=email, address=address or None)
+        answer = _place(request, form)
         if isinstance(answer, HttpResponse):
             return answer
         refused = answer
@@ -45,20 +49,28 @@ def buy(request: HttpRequest) -> HttpResponse:
     return show_product(request, product, _offer_again(form, product, refused), refused=refused)
 
 
+def _ask_where(request: HttpRequest) -> HttpResponse:
+    """Lead to the checkout with what was chosen."""
+    product = catalogue.product_by_sku(request.POST.get("sku", ""))
+    messages.info(request, gettext("Please say where it goes. Nothing is ordered yet."))
+    chosen = {name: request.POST.get(name, "") for name in ("quantity", "payment_method")}
+    return redirect(f"{reverse('storefront:checkout', args=[product.sku])}?{urlencode(chosen)}")
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def checkout(request: HttpRequest, sku: str) -> HttpResponse:
-    """The longer way: where it goes, which card, now or later."""
+    """The longer way: where it goes, which card, now or later. Who can't order without an account signs in first."""
     product = catalogue.product_by_sku(sku)
     if request.method != "POST":
+        if not settings.GUEST_CHECKOUT and not visitor.username(request):
+            return _sign_in_first(request, SignInRequired(), back=request.get_full_path())
         form = CheckoutForm.offer(product, quantity=asked_quantity(request), **_wishes(request))
         return _show_checkout(request, product, form)
     form = CheckoutForm({**request.POST.dict(), "sku": product.sku})
     refused = NOT_UNDERSTOOD
     if form.is_valid():
-        email, address = form.cleaned_data["email"], form.address
-        visitor.remember_delivery(request, address=address, email=email)
-        later = form.cleaned_data["pay"] == "later"
-        answer = _place(request, form, email=email, address=address, pay_later=later)
+        visitor.remember_delivery(request, address=form.address, email=form.cleaned_data["email"])
+        answer = _place(request, form, pay_later=form.cleaned_data["pay"] == "later")
         if isinstance(answer, HttpResponse):
             return answer
         refused = answer
@@ -66,22 +78,22 @@ def checkout(request: HttpRequest, sku: str) -> HttpResponse:
     return _show_checkout(request, product, _offer_again(form, product, refused), refused=refused)
 
 
-def _place(
-    request: HttpRequest, form: BuyForm, *, email: str, address: Mapping[str, str] | None, pay_later: bool = False
-) -> HttpResponse | Refused:
+def _place(request: HttpRequest, form: DeliveryForm, *, pay_later: bool = False) -> HttpResponse | Refused:
     """Place what the valid `form` asks for and lead to the order's page, or say why not."""
     data = form.cleaned_data
     user_id = visitor.username(request)
-    language = visitor.language(request)
     order = buying.new_order(
-        data, user_id=user_id, email=email, address=address, language=language, pay_later=pay_later
+        data,
+        user_id=user_id,
+        email=data["email"],
+        address=form.address,
+        language=visitor.language(request),
+        pay_later=pay_later,
     )
     try:
         order_id = buying.place_once(order, principal=visitor.principal(request), key=data["key"])
     except SignInRequired as error:
-        messages.warning(request, said(error))
-        back = urlencode({"next": reverse("storefront:product", args=[data["sku"]])})
-        return redirect(f"{reverse('storefront:sign-in')}?{back}")
+        return _sign_in_first(request, error, back=reverse("storefront:product", args=[data["sku"]]))
     except UnknownProduct:
         messages.error(request, gettext("That isn’t for sale any more. Nothing was ordered."))
         return redirect("storefront:catalogue")
@@ -93,7 +105,13 @@ def _place(
     return redirect("storefront:order", order_id)
 
 
-def _offer_again(form: BuyForm, product: ProductView, refused: Refused) -> BuyForm:
+def _sign_in_first(request: HttpRequest, error: SignInRequired, *, back: str) -> HttpResponse:
+    """Lead to the sign-in, and from there on to `back`, an address of ours."""
+    messages.warning(request, said(error))
+    return redirect(f"{reverse('storefront:sign-in')}?{urlencode({'next': back})}")
+
+
+def _offer_again(form: Form, product: ProductView, refused: Refused) -> Form:
     """Return `form` as it was filled in, at the present price.
 
     It keeps its key, so that pressing again after an answer that got lost shows the order and makes no second one.
