@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from fulfillment.carriers.base import Address, Outcome, Parcel, Reply
+from fulfillment.carriers.base import Outcome, Parcel, Reply
 from fulfillment.errors import KeyTaken
 from fulfillment.models import CarrierCall
 from fulfillment.selectors import ShipmentView
@@ -78,7 +78,6 @@ def write_calls(operation: Operation, due: Sequence[Asked], *, now: datetime) ->
 def call(operation: Operation, asked: Asked, call_id: int, number: int) -> LabelCall:
     """Make what `send` needs of what was written down."""
     s = asked.shipment
-    to = Address(s.name, s.line1, s.line2, s.postal_code, s.city, s.country)
     return LabelCall(
         shipment_id=s.id,
         reference_id=s.reference_id,
@@ -89,7 +88,7 @@ def call(operation: Operation, asked: Asked, call_id: int, number: int) -> Label
         call_id=call_id,
         carrier=s.carrier,
         carrier_reference=s.carrier_reference,
-        parcel=Parcel(to, s.weight_grams, s.service, s.number),
+        parcel=Parcel(s.address, s.weight_grams, s.service, s.number),
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Count, QuerySet
 
+from fulfillment.carriers.base import Address
 from fulfillment.errors import UnknownShipment
 from fulfillment.models import CarrierCall, DeliveryRate, Scan, Shipment, ShipmentLine
 from fulfillment.rates import USUAL, UsualRate
@@ -47,6 +48,11 @@ class ShipmentView(NamedTuple):
     labelled_at: datetime | None
     delivered_at: datetime | None
     created_at: datetime
+
+    @property
+    def address(self) -> Address:
+        """Where it goes."""
+        return Address(self.name, self.line1, self.line2, self.postal_code, self.city, self.country)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The warehouse says that parcels are packed: many at once, whoever says it."""
+"""What the warehouse says of parcels: that they are packed, many at once, and where one really goes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,13 @@ from uuid import UUID
 from django.db import transaction
 
 from fulfillment import services as fulfillment
+from fulfillment.carriers.base import Address
+from fulfillment.errors import UnknownShipment
+from fulfillment.selectors import shipments_of
 from marketplace.sagas import attention
 from marketplace.sagas import selectors as sagas_read
 from marketplace.sagas import services as sagas
+from marketplace.sagas.errors import NotParked
 from marketplace.sagas.models import TERMINAL
 from orders.desk import FULFILLMENT
 
@@ -44,3 +48,30 @@ def packed(order_ids: Sequence[UUID], *, who: str, now: datetime) -> PackResult:
         if shipping[order_id] in late:
             attention.retry(shipping[order_id], actor=who, reason="It is packed now.", now=now)
     return PackResult(frozenset(done), frozenset(order_ids) - done)
+
+
+@transaction.atomic
+def correct_address(order_id: UUID, to: Address, *, who: str, now: datetime) -> bool:
+    """Change where an order's parcel goes, as long as it has no label; a label that was refused is asked for again.
+
+    Return whether it is. Locks the saga, then the shipment, in a transaction of its own or the caller's. Raises
+    `UnknownShipment` and `TooLateToCorrect`.
+    """
+    parcel = shipments_of([order_id]).get(order_id)
+    if parcel is None:
+        raise UnknownShipment
+    asked = _ask_again(order_id, who=who, now=now)
+    fulfillment.correct_address(parcel.id, to, now=now)
+    return asked
+
+
+def _ask_again(order_id: UUID, *, who: str, now: datetime) -> bool:
+    """Let the saga try to buy the label once more, if it needs a person for that."""
+    shipping = sagas_read.ids([order_id], name=FULFILLMENT)
+    refused = sagas_read.parked_at(list(shipping.values()), "buy_label")
+    try:
+        for saga_id in refused:
+            attention.retry(saga_id, actor=who, reason="The address was corrected.", now=now)
+    except NotParked:  # somebody has decided about it at this moment
+        return False
+    return bool(refused)

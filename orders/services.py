@@ -13,7 +13,7 @@ from marketplace.sagas import services as sagas
 from orders import selectors
 from orders.errors import AlreadyShipped, NotCancellable, NotConfirmed, NotPayable
 from orders.models import BEFORE_CONFIRMATION, REVIVABLE, SHIPPED, Order, Status
-from orders.packing import PackResult, packed
+from orders.packing import PackResult, correct_address, packed
 from orders.placing import LARGEST_TOTAL, MOST_LINES, MOST_UNITS, NewOrder, OrderLineRequest, place, place_many
 from orders.refunds import MAY_REFUND, refund
 from orders.retries import try_again
@@ -32,6 +32,7 @@ __all__ = [
     "cancel",
     "cannot_ship",
     "cannot_ship_many",
+    "correct_address",
     "expire_reservations",
     "packed",
     "pay",

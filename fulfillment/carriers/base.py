@@ -77,6 +77,12 @@ class Address:
     city: str = ""
     country: str = ""
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The names of what any carrier needs, and is empty."""
+        needed = ("name", "line1", "postal_code", "city", "country")
+        return tuple(name for name in needed if not getattr(self, name).strip())
+
 
 @dataclass(frozen=True, slots=True)
 class Parcel:

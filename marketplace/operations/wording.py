@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from fulfillment.carriers.base import Address
 from marketplace.kernel.money import format_minor
 
 # Unfold's colours: success, info, warning, danger, and default, which is grey.
@@ -169,3 +170,11 @@ def units(count: int) -> str:
 def step(name: str) -> str:
     """Write a step's name for people: `authorize payment`."""
     return name.replace("_", " ")
+
+
+def lacking(address: Address) -> str:
+    """What a parcel's address lacks: `No address`, or such as `No street, no city`; empty if it is complete."""
+    if {"line1", "postal_code", "city"} <= {*address.missing}:
+        return "No address"
+    words = {"line1": "street", "postal_code": "postal code"}
+    return ", ".join(f"no {words.get(name, name)}" for name in address.missing).capitalize()

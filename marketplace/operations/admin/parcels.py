@@ -2,7 +2,9 @@
 
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -12,7 +14,6 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from fulfillment import scanning
-from fulfillment import services as fulfillment
 from fulfillment.carriers.base import Address
 from fulfillment.errors import TooLateToCorrect
 from fulfillment.inbox import processing
@@ -23,8 +24,15 @@ from marketplace.kernel.clock import database_now
 from marketplace.operations import wording
 from marketplace.operations.admin.base import EndlessAdmin, ReadOnlyAdmin, age, order_link
 from marketplace.operations.admin.inboxes import InboxAdmin
+from orders import services as orders
 
 _ADDRESS = ("name", "line1", "line2", "postal_code", "city", "country")
+_WHERE = "Where it goes"
+
+
+def _is_open(shipment: Shipment) -> bool:
+    """Whether it has no label yet, and is to get one."""
+    return shipment.status in (ShipmentStatus.CREATED, ShipmentStatus.PACKED)
 
 
 class _Told(TabularInline):
@@ -62,10 +70,26 @@ class _Calls(_Told):
     fields = ("started_at", "operation", "number", "outcome", "code", "message", "idempotency_key")
 
 
+class _AddressForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs only
+    """Where a parcel goes, typed by a person."""
+
+    class Meta:
+        labels = {"line1": "street and number", "line2": "second line"}
+        help_texts = {"country": "Two letters, such as DE."}
+
+    def clean_country(self) -> str:
+        """As carriers want it: in capitals."""
+        country = str(self.cleaned_data["country"]).upper()
+        if country and not (country.isascii() and country.isalpha() and len(country) == 2):
+            raise ValidationError("Two letters, such as DE.")
+        return country
+
+
 @admin.register(Shipment)
 class ShipmentAdmin(ReadOnlyAdmin):
     """Parcels move by sagas, scans and the warehouse's own screens. Here, people correct an address that is refused."""
 
+    form = _AddressForm
     list_display = ("planned", "order", "status_label", "to", "weight", "carried_by", "tracking", "expected")
     list_display_links = ("planned",)
     list_filter = ("status", "carrier")
@@ -75,7 +99,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
     inlines: ClassVar[Any] = (_Lines, _Scans, _Calls)
     fieldsets = (
         (None, {"fields": (("order", "status_label"), ("carried_by", "tracking"), ("weight", "expected"), "papers")}),
-        ("Where it goes", {"fields": (("name", "line1"), ("line2", "postal_code"), ("city", "country"))}),
+        (_WHERE, {"fields": (("name", "line1"), ("line2", "postal_code"), ("city", "country"))}),
         ("Warehouse", {"fields": (("packed_by", "packed_at"), ("labelled_at", "delivered_at"), "cancelled_at")}),
     )
 
@@ -98,15 +122,29 @@ class ShipmentAdmin(ReadOnlyAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Whoever has been given it may correct an address, until there is a label."""
         may = request.user.has_perm("fulfillment.change_shipment")
-        return may and isinstance(obj, Shipment) and obj.status in (ShipmentStatus.CREATED, ShipmentStatus.PACKED)
+        return may and isinstance(obj, Shipment) and _is_open(obj)
 
     def save_model(self, request: HttpRequest, obj: Shipment, form: Any, change: bool) -> None:
-        """Correct the address, through the service."""
+        """Correct the address, through the service, which has a refused label asked for again."""
         to = Address(**{name: getattr(obj, name) for name in _ADDRESS})
+        who = request.user.get_username()
         try:
-            fulfillment.correct_address(obj.pk, to, now=database_now())
+            asked = orders.correct_address(obj.reference_id, to, who=who, now=database_now())
         except TooLateToCorrect as late:
             self.message_user(request, late.message, messages.ERROR)
+            return
+        if asked:
+            self.message_user(request, "Its label was refused before, and is being asked for again.", messages.SUCCESS)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Say above the address what it lacks."""
+        fieldsets = super().get_fieldsets(request, obj)
+        lacks = wording.lacking(obj.address) if isinstance(obj, Shipment) and _is_open(obj) else ""
+        if not lacks:
+            return fieldsets
+        todo = " Fill it in, and save." if self.has_change_permission(request, obj) else ""
+        told = {"description": f"{lacks}: no carrier sells a label for it like that.{todo}"}
+        return [(title, {**fields, **told} if title == _WHERE else fields) for title, fields in fieldsets]
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Shipment]", search_term: str
@@ -134,9 +172,11 @@ class ShipmentAdmin(ReadOnlyAdmin):
         return shipment.status
 
     @display(description="to")
-    def to(self, shipment: Shipment) -> str:
-        """Where it goes, in short."""
-        return f"{shipment.postal_code} {shipment.city} {shipment.country}".strip() or wording.NOTHING
+    def to(self, shipment: Shipment) -> SafeString | str:
+        """Where it goes, in short; or that this is not known."""
+        known = f"{shipment.postal_code} {shipment.city} {shipment.country}".strip()
+        lacks = wording.lacking(shipment.address) if _is_open(shipment) else ""
+        return format_html('{} <span class="ops-danger-text">{}</span>', known, lacks) if lacks else known
 
     @display(description="weight", ordering="weight_grams")
     def weight(self, shipment: Shipment) -> str:

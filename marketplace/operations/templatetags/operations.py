@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from fulfillment.carriers.base import Address
 from marketplace.kernel import counting
 from marketplace.operations import wording
 
@@ -56,6 +57,12 @@ def ago(instant: datetime | None) -> SafeString | str:
     said = wording.ago(instant, now=timezone.now())
     shown = f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return format_html('<time datetime="{}" title="{}">{}</time>', instant.isoformat(), shown, said)
+
+
+@register.filter
+def lacking(address: Address) -> str:
+    """Say what a parcel's address lacks; nothing if it is complete."""
+    return wording.lacking(address)
 
 
 @register.filter

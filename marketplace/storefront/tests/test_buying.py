@@ -154,7 +154,7 @@ class TestWhereItGoes:
         response = guest.post("/buy", {**form, "quantity": "3", "payment_method": "tok_flaky"})
         assert response.headers["Location"] == "/checkout/laptop-1?quantity=3&payment_method=tok_flaky"
         page = look(guest, response.headers["Location"])
-        assert page.text("notice") == "Please say where it goes. Nothing is ordered yet."
+        assert page.text("notice") == "Please check where it goes. Nothing is ordered yet."
         assert page.one("quantity")["value"] == "3"
         assert "checked" in page.one("card-tok_flaky")
         assert Order.objects.count() == 0

@@ -52,7 +52,7 @@ def buy(request: HttpRequest) -> HttpResponse:
 def _ask_where(request: HttpRequest) -> HttpResponse:
     """Lead to the checkout with what was chosen."""
     product = catalogue.product_by_sku(request.POST.get("sku", ""))
-    messages.info(request, gettext("Please say where it goes. Nothing is ordered yet."))
+    messages.info(request, gettext("Please check where it goes. Nothing is ordered yet."))
     chosen = {name: request.POST.get(name, "") for name in ("quantity", "payment_method")}
     return redirect(f"{reverse('storefront:checkout', args=[product.sku])}?{urlencode(chosen)}")
 

@@ -12,6 +12,7 @@ from fulfillment.testing import carrier_server, sandbox_carrier  # noqa: F401
 from marketplace.accounts.models import User
 from marketplace.kernel.clock import database_now
 from marketplace.paper.testing import pages
+from marketplace.sagas import selectors as sagas
 from marketplace.sagas.models import SagaInstance
 from orders import selectors, services
 
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 WHERE = {"name": "Ada", "line1": "Hauptstraße 1", "postal_code": "10115", "city": "Berlin", "country": "DE"}
 PICK, PACK, LABELS, CANNOT = (f"admin:fulfillment_batch_{name}" for name in ("pick", "pack", "labels", "cannot_ship"))
+NO_ROWS = {f"{rows}-{what}": "0" for rows in ("lines", "scans", "calls") for what in ("TOTAL_FORMS", "INITIAL_FORMS")}
 
 
 @pytest.fixture
@@ -148,6 +150,46 @@ def test_a_label_that_can_not_be_bought_is_shown_with_its_order(shop, buy, wanda
     assert link not in wanda.get(address).content.decode()  # who may not see it
     only = wanda.post(reverse("admin:fulfillment_batch_labels_of", args=[batch.pk]))
     assert len(pages(only.content)) == 1
+
+
+@pytest.mark.parametrize("packed_first", [False, True])
+def test_staff_fill_in_the_address_that_was_left_out_and_the_label_is_bought(shop, buy, wanda, staff, packed_first):
+    order = shop.order("lamp")
+    shop.work()
+    parcel = Shipment.objects.get(reference_id=order.id)
+    address = reverse("admin:fulfillment_shipment_change", args=[parcel.pk])
+    assert "No address yet" in text(wanda.get(reverse(PACK)))
+    if packed_first:
+        scan(wanda, order.number)
+        shop.work()
+        assert "The address lacks its name." in text(staff.get(reverse("admin:orders_order_change", args=[order.id])))
+    about = staff.get(reverse("admin:orders_order_change", args=[order.id]))
+    assert "To No address : no carrier sells a label for it like that. Fill it in" in text(about)
+    assert f'<a href="{address}">Fill it in</a>' in about.content.decode()
+    assert "No address" in text(staff.get(reverse("admin:fulfillment_shipment_changelist")))
+    assert "No address: no carrier sells a label for it like that. Fill it in, and save." in text(staff.get(address))
+
+    wrong = text(staff.post(address, {**WHERE, "country": "D1", **NO_ROWS}))
+    assert wrong.count("Two letters, such as DE.") == 2
+    half = {**WHERE, "city": "", "_continue": "", **NO_ROWS}
+    assert "No city: no carrier" in text(staff.post(address, half, follow=True))
+    shop.work()
+    assert status(order) == "CONFIRMED"
+    saved = text(staff.post(address, {**WHERE, "country": "de", **NO_ROWS}, follow=True))
+
+    assert ("is being asked for again" in saved) == packed_first
+    assert "no carrier sells a label" not in text(staff.get(address))
+    if not packed_first:
+        scan(wanda, order.number)
+    shop.work()
+    assert status(order) == "SHIPPED"
+    parcel.refresh_from_db()
+    assert (parcel.name, parcel.line1, parcel.city, parcel.country) == ("Ada", "Hauptstraße 1", "Berlin", "DE")
+    about = text(staff.get(reverse("admin:orders_order_change", args=[order.id])))
+    assert "To Ada, Hauptstraße 1, 10115 Berlin, DE" in about
+    saga = SagaInstance.objects.get(subject_id=order.id, name="fulfill_order")
+    asked = [entry.reason for entry in sagas.story(saga.pk).history if entry.actor == "staff"]
+    assert asked == ["The address was corrected."] * (2 if packed_first else 0)
 
 
 def test_a_carrier_that_is_down_is_said(shop, buy, wanda, sandbox_carrier, settings):  # noqa: F811
