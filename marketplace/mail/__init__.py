@@ -1,7 +1,7 @@
 """Handing mails over, to a mail server or to a page: knows no domain, and nothing of when or why.
 
     letters     what is to be sent, as MIME; how an address is shown where it is nobody's business
-    outcomes    sent, refused, not now, nobody there, or unknown
+    outcomes    sent, refused, unwritable, not now, nobody there, or unknown
     posting     who takes the mails, by EMAIL_URL: an SMTP server, or the mailbox
     smtp        one conversation with a mail server
     mailbox     mails that are collected instead of sent, for whoever develops or tries the shop

@@ -41,7 +41,7 @@ def as_mime(letter: Letter, *, now: float) -> bytes:
     """Write `letter` as a mail server takes it; `now` (seconds since 1970) is its date.
 
     It says that a program wrote it, so that nobody's out-of-office note answers (RFC 3834). Raises `BadHeaderError`
-    for a subject or an address with a line break in it.
+    for a subject or an address with a line break in it, and `ValueError` (which that is) for an address that is none.
     """
     message = EmailMultiAlternatives(
         subject=letter.subject,

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from marketplace.mail.letters import Letter, as_mime
 from marketplace.mail.models import CollectedMail
-from marketplace.mail.outcomes import Outcome, Sent
+from marketplace.mail.outcomes import Outcome, Sent, Unwritable
 
 KEPT: Final = timedelta(days=14)
 
@@ -25,11 +25,12 @@ class Mailbox:
 
     def post(self, letter: Letter) -> Outcome:
         """Keep a letter; one that is there already is left as it is."""
+        try:
+            content = as_mime(letter, now=time.time())
+        except ValueError as error:
+            return Unwritable(f"{type(error).__name__}: {error}")
         mail = CollectedMail(
-            message_id=letter.message_id,
-            recipient=letter.recipient,
-            subject=letter.subject,
-            content=as_mime(letter, now=time.time()),
+            message_id=letter.message_id, recipient=letter.recipient, subject=letter.subject, content=content
         )
         CollectedMail.objects.bulk_create([mail], ignore_conflicts=True)
         return Sent()

@@ -16,6 +16,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Unwritable:
+    """It can't be written down as a mail: an address that is none, say. Nobody was asked to take it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotNow:
     """A no to this letter that may be a yes later; nothing was taken."""
 
@@ -36,4 +43,4 @@ class Unknown:
     why: str
 
 
-Outcome = Sent | Refused | NotNow | Unavailable | Unknown
+Outcome = Sent | Refused | Unwritable | NotNow | Unavailable | Unknown

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from marketplace.kernel.mailservers import MailServer
 from marketplace.mail.letters import Letter, as_mime, envelope_address
-from marketplace.mail.outcomes import NotNow, Outcome, Refused, Sent, Unavailable, Unknown
+from marketplace.mail.outcomes import NotNow, Outcome, Refused, Sent, Unavailable, Unknown, Unwritable
 
 _CLOSING: Final = 421  # the server ends the conversation, whatever was asked
 
@@ -37,19 +37,19 @@ class SmtpServer:
 
     def post(self, letter: Letter) -> Outcome:
         """Hand one letter over."""
+        try:  # before anything is said, or the next letter would come into the middle of this one's conversation
+            sender, recipient = envelope_address(settings.MAIL_FROM), envelope_address(letter.recipient)
+            content = as_mime(letter, now=time.time())
+        except ValueError as error:
+            return Unwritable(_told(error))
         try:
             smtp = self._connected()
+            no = self._ask(smtp, sender, recipient)
         except (smtplib.SMTPException, OSError) as error:
             self._hang_up()
             return Unavailable(_told(error))
-        try:
-            asked = self._ask(smtp, letter)
-            if asked is not None:
-                return asked
-            content = as_mime(letter, now=time.time())
-        except (smtplib.SMTPException, OSError) as error:
-            self._hang_up()
-            return Unavailable(_told(error))
+        if no is not None:
+            return no
         try:
             code, said = smtp.data(content)
         except smtplib.SMTPDataError as error:  # it does not even want to see the content
@@ -75,14 +75,14 @@ class SmtpServer:
             self._smtp.login(server.user, server.password)
         return self._smtp
 
-    def _ask(self, smtp: smtplib.SMTP, letter: Letter) -> Outcome | None:
+    def _ask(self, smtp: smtplib.SMTP, sender: str, recipient: str) -> Outcome | None:
         """Name sender and recipient; None where the server wants to see the content."""
-        code, said = smtp.mail(envelope_address(settings.MAIL_FROM))
+        code, said = smtp.mail(sender)
         if code != 250:
             # Whatever is wrong with our own address is wrong with every letter, and for us to mend.
             no = self._no(code, said)
             return NotNow(no.why) if isinstance(no, Refused) else no
-        code, said = smtp.rcpt(envelope_address(letter.recipient))
+        code, said = smtp.rcpt(recipient)
         return None if code in (250, 251) else self._no(code, said)
 
     def _no(self, code: int, said: bytes | str) -> Refused | NotNow | Unavailable:

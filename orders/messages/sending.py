@@ -17,7 +17,7 @@ from django.db.models import F, QuerySet
 
 from marketplace.kernel.clock import database_now
 from marketplace.mail.letters import masked
-from marketplace.mail.outcomes import NotNow, Outcome, Refused, Sent, Unavailable, Unknown
+from marketplace.mail.outcomes import NotNow, Outcome, Refused, Sent, Unavailable, Unknown, Unwritable
 from marketplace.mail.posting import PostOffice, post_office
 from orders import selectors
 from orders.messages import writing
@@ -71,7 +71,7 @@ def _claim(limit: int) -> tuple[list[Message], datetime]:
         ids = [message.id for message in messages]
         Message.objects.filter(pk__in=ids).update(due_at=until, tries=F("tries") + 1)
     for message in messages:
-        message.tries += 1
+        message.due_at, message.tries = until, message.tries + 1
     return messages, until
 
 
@@ -110,6 +110,9 @@ def _mark(message: Message, subject: str, outcome: Outcome) -> None:
         case Refused(why):
             _over(message, Status.FAILED, f"The mail server refuses it: {why}")
             log.warning("message_refused", **about)
+        case Unwritable(why):
+            _over(message, Status.FAILED, f"It can't be sent. {why}")
+            log.warning("message_unwritable", **about)
         case Unknown(why):
             _again(message, f"Handed over, but no answer came ({why}). It may arrive twice, as the same mail.")
         case NotNow(why) | Unavailable(why):
@@ -134,4 +137,4 @@ def _again(message: Message, why: str) -> None:
 
 def _ours(message: Message) -> "QuerySet[Message]":
     """The row, unless somebody else has taken it over since our lease ran out."""
-    return Message.objects.filter(pk=message.pk, tries=message.tries, status=Status.WAITING)
+    return Message.objects.filter(pk=message.pk, due_at=message.due_at, status=Status.WAITING)

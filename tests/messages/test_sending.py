@@ -58,6 +58,18 @@ def test_an_address_that_there_is_not_fails_at_once_and_holds_up_nobody(placed, 
     assert postman.conversations == 1
 
 
+@pytest.mark.parametrize("address", ["a@b@c.example", "x" * 80 + "@" + "ü" * 70 + ".example"])
+def test_an_address_that_is_none_holds_up_nobody(placed, postman, address):
+    first, *_ = placed(3)
+    Message.objects.filter(pk=first.pk).update(recipient=address)
+
+    sending.send_due()
+
+    assert statuses() == [Status.FAILED, Status.SENT, Status.SENT]
+    assert Message.objects.get(pk=first.pk).outcome.startswith("It can't be sent. ")
+    assert postman.conversations == 1
+
+
 def test_a_not_now_is_tried_again(placed, postman):
     placed()
     postman.answers += ["451 4.7.1 Greylisted, try again later"]
