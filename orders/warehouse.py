@@ -40,6 +40,11 @@ class Answer:
     number: str = ""
     shipment_id: UUID | None = None
 
+    @property
+    def packed(self) -> bool:
+        """Whether it is packed, by this or before."""
+        return self.result in (PACKED, WAS_PACKED)
+
 
 _UNKNOWN = "There is no such order. Look at the number again."
 

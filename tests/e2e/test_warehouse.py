@@ -43,8 +43,10 @@ def test_scanned_packed_and_printed(running_shop, sold, page: Page):
     page.keyboard.press("Enter")
     field = page.get_by_label("Scan or type what is packed")
     page.wait_for_function(HAS_THE_FOCUS)
+    counted = page.locator("[data-counted]").first
+    before = int(counted.inner_text())
 
-    for number in (sold[0], sold[1].lower(), "no-such-order", sold[0]):
+    for number in (sold[0], sold[1].lower().removeprefix("m-"), "no-such-order", sold[0]):
         page.evaluate("document.activeElement.blur()")  # somebody has clicked beside it
         page.keyboard.type(number)
         page.keyboard.press("Enter")
@@ -55,6 +57,9 @@ def test_scanned_packed_and_printed(running_shop, sold, page: Page):
     expect(answers.nth(1)).to_contain_text("no-such-order: Refused")
     expect(answers.nth(2)).to_contain_text(f"{sold[1]}: Packed")
     expect(answers.nth(3)).to_contain_text(f"{sold[0]}: Packed")
+    for number in sold[:2]:
+        expect(page.get_by_label(number)).to_have_count(0)
+    expect(counted).to_have_text(str(before - 2))
     assert page.evaluate(HAS_THE_FOCUS)
     expect(field).to_have_value("")
 

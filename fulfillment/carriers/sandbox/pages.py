@@ -36,6 +36,12 @@ def _stands(shipment: Mapping[str, Any]) -> str:
     return {"ANNOUNCED": "announced, no label", "VOIDED": "label voided"}[shipment["status"]]
 
 
+def _expected(shipment: Mapping[str, Any]) -> str:
+    """When it is to be at the door, as long as it is on its way there."""
+    comes = shipment["status"] == "BOUGHT" and shipment["position"] not in {"DELIVERED", "RETURNED"}
+    return f"<p>Expected on {escape(shipment['expected'])}.</p>" if comes and shipment["expected"] else ""
+
+
 def books(body: Mapping[str, Any]) -> str:
     """What the carrier believes: the sums, the newest parcels, its door, and what can be provoked."""
     sums = body["sums"]
@@ -87,13 +93,12 @@ def parcel(shipment: Mapping[str, Any]) -> str:
         f"<td>{escape(e['last_status']) or 'not yet'}</td><td><code>{escape(e['id'])}</code></td></tr>"
         for e in shipment["events"]
     )
-    expected = f"<p>Expected on {escape(shipment['expected'])}.</p>" if shipment["expected"] else ""
     return page(
         "A parcel",
         f'<p><a href="/">All parcels</a></p><h1>{escape(shipment["known_as"] or shipment["reference"])}: '
         f"{escape(_stands(shipment))}</h1>"
-        f'<div class="card"><p>{to}<br>{shipment["weight_grams"]} g, {escape(shipment["service"])}</p>{expected}'
-        f"<p>Tracking number <code>{escape(shipment['tracking_number']) or 'none'}</code></p>"
+        f'<div class="card"><p>{to}<br>{shipment["weight_grams"]} g, {escape(shipment["service"])}</p>'
+        f"{_expected(shipment)}<p>Tracking number <code>{escape(shipment['tracking_number']) or 'none'}</code></p>"
         f'<form method="post">{buttons}</form></div>'
         f'<div class="card"><h2>Scans</h2><table>{_scans(shipment["scans"])}</table></div>'
         '<div class="card"><h2>Webhooks</h2><table><tr><th>When</th><th>Type</th><th class=n>Tries</th>'
@@ -104,11 +109,10 @@ def parcel(shipment: Mapping[str, Any]) -> str:
 
 def track(shipment: Mapping[str, Any]) -> str:
     """What a buyer sees: where the parcel is, and neither whose it is nor where it goes."""
-    expected = f"<p>Expected on {escape(shipment['expected'])}.</p>" if shipment["expected"] else ""
     return page(
         "Your parcel",
         f'<div class="card narrow"><h1>Your parcel: {escape(_stands(shipment))}</h1>'
-        f"<p><code>{escape(shipment['tracking_number'])}</code></p>{expected}"
+        f"<p><code>{escape(shipment['tracking_number'])}</code></p>{_expected(shipment)}"
         f"<table>{_scans(shipment['scans'])}</table><p><small>No real parcel is carried here.</small></p></div>",
     )
 

@@ -144,9 +144,12 @@ class TestPages(OurCarrier):
         assert "Pick it up" in httpx.get(f"{self.server.url}{path}", trust_env=False).text
         assert "picked up" in self.press(path, "PICKED_UP").text
         assert "Hand it over" in self.press(path, "OUT_FOR_DELIVERY").text
+        track = f"{self.server.url}/track/{reply.tracking_number}"
+        assert "Expected on" in httpx.get(track, trust_env=False).text
         assert "delivered" in self.press(path, "DELIVERED").text
-        public = httpx.get(f"{self.server.url}/track/{reply.tracking_number}", trust_env=False).text
+        public = httpx.get(track, trust_env=False).text
         assert "delivered" in public
+        assert "Expected on" not in public + httpx.get(f"{self.server.url}{path}", trust_env=False).text
         assert "Lovelace" not in public
 
     def test_no_other_page_can_press_a_button(self, carrier):

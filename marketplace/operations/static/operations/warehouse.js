@@ -5,11 +5,10 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => window.print());
 }
 
-for (const box of document.querySelectorAll("[data-all]")) {
-  box.addEventListener("change", () => {
-    for (const one of box.closest("form").querySelectorAll("input[name=order]")) one.checked = box.checked;
-  });
-}
+document.addEventListener("change", ({ target: box }) => {
+  if (!box.matches("[data-all]")) return;
+  for (const one of box.closest("form").querySelectorAll("input[name=order]")) one.checked = box.checked;
+});
 
 // Scanners type a number and press Enter, and the next may come before the answer: each is taken out of the field at
 // once, asked for one after the other, and answered on top of the others. Several numbers at once make a batch, with a
@@ -41,17 +40,29 @@ if (form) {
     answers.prepend(line);
   };
 
+  // What is packed is off the list and counted no more; when all that was shown is, what waits now is shown.
+  const forget = async (number) => {
+    const waiting = document.querySelector("[data-waiting]");
+    const row = waiting.querySelector(`input[name=order][value="${CSS.escape(number ?? "")}"]`)?.closest("tr");
+    if (!row) return;
+    row.remove();
+    for (const count of waiting.querySelectorAll("[data-counted]")) count.textContent -= 1;
+    if (waiting.querySelector("input[name=order]")) return;
+    const page = new DOMParser().parseFromString(await (await fetch(form.action)).text(), "text/html");
+    waiting.replaceWith(page.querySelector("[data-waiting]"));
+  };
+
   const ask = async (number, body) => {
     try {
       const headers = { "X-Scanned": "yes" };
       const reply = await fetch(form.action, { method: "POST", body, headers, redirect: "error" });
       if (!reply.ok) throw new Error(reply.status);
       show(await reply.text());
-      const box = document.querySelector(`input[name=order][value="${CSS.escape(number.toUpperCase())}"]`);
-      if (box && answers.firstElementChild.classList.contains("ops-success")) box.closest("tr").remove();
     } catch {
       failed(number);
+      return;
     }
+    await forget(answers.firstElementChild.dataset.packed).catch(() => {}); // a list that is not shown anew is no harm
   };
 
   form.addEventListener("submit", (event) => {
