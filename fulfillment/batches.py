@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Count, F, Q
 
 from fulfillment import picking, printing
-from fulfillment.errors import NothingToPrint, UnknownBatch
+from fulfillment.errors import NothingToPick, NothingToPrint, UnknownBatch
 from fulfillment.models import Batch, Shipment
 from fulfillment.selectors import ShipmentView
 from fulfillment.states import ShipmentStatus
@@ -46,6 +46,23 @@ def make(shipment_ids: Sequence[UUID], *, who: str, now: datetime, refused: Mapp
     batch = Batch(id=new_id(), shipment_ids=list(shipment_ids), refused=dict(refused or {}), made_by=who, made_at=now)
     batch.save(force_insert=True)
     return batch.id
+
+
+@transaction.atomic
+def pick(shipment_ids: Sequence[UUID], *, who: str, now: datetime, in_hand: bool = False) -> UUID:
+    """Make a batch of those of these shipments that still wait to be packed; return its id.
+
+    Those that somebody has in a batch already are left to them, unless `in_hand`: of two who pick the same at once, the
+    first has it. Takes its own transaction, and locks the shipments in the order of their ids. Raises `NothingToPick`
+    where none is left, and ValueError for more than `MOST`.
+    """
+    rows = Shipment.objects.select_for_update(no_key=True).filter(pk__in=shipment_ids, status=ShipmentStatus.CREATED)
+    waiting = set(rows.order_by("id").values_list("id", flat=True))
+    taken = set() if in_hand else set(picking.in_hand(now=now))  # after the locks, so that of two the second sees it
+    left = [one for one in shipment_ids if one in waiting - taken]
+    if not left:
+        raise NothingToPick
+    return make(left, who=who, now=now)
 
 
 def note_refused(batch_id: UUID, refused: Mapping[str, str]) -> None:

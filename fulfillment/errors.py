@@ -4,6 +4,7 @@
     ├── UnknownShipment         there is no such shipment
     ├── NotLabelled             a shipment has no label (yet, or any more)
     ├── UnknownBatch            there is no such batch
+    ├── NothingToPick           none of these parcels waits to be packed (any more)
     ├── NothingToPrint          none of its parcels has a label (yet)
     ├── UnknownCarrier          no carrier of that name is set up here
     └── UnknownEvent            there is no such webhook
@@ -30,6 +31,12 @@ class UnknownBatch(NotFound):
     """There is no such batch here."""
 
     code = "unknown_batch"
+
+
+class NothingToPick(NotFound):
+    """None of these waits to be packed any more, or somebody else has them in hand."""
+
+    code = "nothing_to_pick"
 
 
 class NothingToPrint(NotFound):

@@ -107,11 +107,11 @@ def _waiting(choice: Choice, *, now: datetime) -> QuerySet[Shipment]:
         rows = rows.filter(service=choice.service)
     if choice.waiting_for:
         rows = rows.filter(created_at__lte=now - choice.waiting_for)
-    return rows if choice.in_hand else rows.exclude(pk__in=_in_hand(now=now))
+    return rows if choice.in_hand else rows.exclude(pk__in=in_hand(now=now))
 
 
-def _in_hand(*, now: datetime) -> list[UUID]:
-    """What was put into a batch not long ago, so that two people do not fetch the same."""
+def in_hand(*, now: datetime) -> list[UUID]:
+    """What was put into a batch not long ago, so that two people do not fetch the same. One query."""
     recent = Batch.objects.filter(made_at__gt=now - IN_HAND).values_list("shipment_ids", flat=True)
     return [shipment_id for ids in recent for shipment_id in ids]
 

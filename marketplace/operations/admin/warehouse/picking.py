@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
 from fulfillment import batches, picking
+from fulfillment.errors import NothingToPick
 from fulfillment.selectors import lines_of
 from marketplace.kernel.clock import database_now
 from marketplace.operations.admin.warehouse.base import WarehousePages
@@ -34,10 +35,11 @@ class PickingPages(WarehousePages):
         if request.method == "POST":
             shown = set(request.POST.get("shown", "").split(","))
             meant = [view.id for view in found if view.number in shown]
-            if not meant:
-                messages.error(request, "None of these waits to be packed any more.")
+            try:
+                batch_id = batches.pick(meant, who=request.user.get_username(), now=now, in_hand=choice.in_hand)
+            except NothingToPick as nothing:
+                messages.error(request, nothing.message)
                 return HttpResponseRedirect(request.get_full_path())
-            batch_id = batches.make(meant, who=request.user.get_username(), now=now)
             return HttpResponseRedirect(reverse("admin:fulfillment_batch_change", args=[batch_id]))
         ids = [view.id for view in found]
         lines = lines_of(ids)
