@@ -7,7 +7,7 @@ between the two, and rows are locked in the order of the house: saga, order, shi
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from marketplace.kernel import bulk
 log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 200
+_EVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ def listen(listener: Listener) -> None:
 def take_in(news: Sequence[News], *, now: datetime) -> dict[UUID, int]:
     """Write down what happened; return how much of it was new, by shipment.
 
-    What is known already changes nothing. Locks the shipments in the order of their ids; needs the caller's
-    transaction. Call `pass_on` once that is committed.
+    What is known already changes nothing, and of two expected days that with the newer scan counts. Locks the shipments
+    in the order of their ids; needs the caller's transaction. Call `pass_on` once that is committed.
     """
     if not news:
         return {}
@@ -87,12 +88,22 @@ def take_in(news: Sequence[News], *, now: datetime) -> dict[UUID, int]:
         ("shipment", "event_id", "kind", "occurred_at", "place", "message", "received_at"),
         [(of, s.event_id, s.kind, s.occurred_at, s.place[:200], s.message, now) for of, s in fresh],
     )
-    expected = {one.shipment_id: one.estimated_delivery for one in news if one.estimated_delivery is not None}
-    _move(locked, known, expected, now=now)
+    _move(locked, known, _expected(news, known), now=now)
     counts = dict.fromkeys(ids, 0)
     for shipment_id, _ in fresh:
         counts[shipment_id] += 1
     return counts
+
+
+def _expected(news: Sequence[News], scans: dict[UUID, dict[str, tuple[str, datetime]]]) -> dict[UUID, date]:
+    """The day that is expected by now, by shipment. What was said before its newest scan does not count any more."""
+    expected = {}
+    for one in news:
+        known = (at for _, at in scans[one.shipment_id].values())
+        is_late = max(known, default=_EVER) > max((scan.occurred_at for scan in one.scans), default=_EVER)
+        if one.estimated_delivery is not None and not is_late:
+            expected[one.shipment_id] = one.estimated_delivery
+    return expected
 
 
 def _move(

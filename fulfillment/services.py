@@ -35,7 +35,7 @@ from fulfillment.errors import CallInsideTransaction, KeyTaken, TooLateToCorrect
 from fulfillment.journal import Asked, LabelCall
 from fulfillment.models import Shipment, ShipmentLine
 from fulfillment.selectors import Estimate, LineView, ShipmentView, views
-from fulfillment.states import IN_THE_HOUSE, Operation, ShipmentStatus
+from fulfillment.states import IN_THE_HOUSE, LEFT_THE_HOUSE, Operation, ShipmentStatus
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_ids
 
@@ -173,8 +173,9 @@ def begin(
     `keys` are the idempotency keys, `numbers` the attempts of each key, from 1. A number that has been answered already
     is not used again, the next free one is; one that nobody came back from is the same attempt.
 
-    None where there is nothing to do: there is no shipment; it is not PACKED, to buy a label for; no label was ever
-    asked for, to be voided; or it is over.
+    None where there is nothing to do: there is no shipment; it is not PACKED, to buy a label for (nor on its way with
+    one that it got by the same key, and whose answer was lost); no label was ever asked for, to be voided; or it is
+    over.
 
     Raises `KeyTaken` for a key of another shipment, and for a second label key while the first may yet be served. Needs
     the caller's transaction, which must be committed before `send`.
@@ -186,7 +187,7 @@ def begin(
     due = [
         Asked(locked[reference_id], key, number)
         for reference_id, key, number in zip(reference_ids, keys, numbers, strict=True)
-        if reference_id in locked and _may(operation, locked[reference_id])
+        if reference_id in locked and _may(operation, locked[reference_id], key)
     ]
     if operation is Operation.BUY:
         due = _claim_label(due, now=now)
@@ -316,9 +317,10 @@ def _outside(call: LabelCall) -> None:
         raise CallInsideTransaction(f"{call.operation} {call.key}")
 
 
-def _may(operation: Operation, view: ShipmentView) -> bool:
+def _may(operation: Operation, view: ShipmentView, key: str) -> bool:
     if operation is Operation.BUY:
-        return view.status == ShipmentStatus.PACKED
+        unanswered = view.label_key == key and not view.tracking_number and view.status in LEFT_THE_HOUSE
+        return view.status == ShipmentStatus.PACKED or unanswered
     return bool(view.label_key) and view.status in IN_THE_HOUSE
 
 

@@ -149,6 +149,32 @@ def test_a_scan_may_be_faster_than_the_label():
     assert (after.status, after.tracking_number) == ("IN_TRANSIT", "SB1")
 
 
+def test_a_scan_may_be_faster_than_a_label_whose_answer_was_lost():
+    [view] = packed()
+    [call] = begun("BUY", [view])
+    recorded((call, Reply(Outcome.UNKNOWN)))
+    scanned(view, scan("e1", "PICKED_UP"))
+    assert begun("BUY", [view], key="another") == [None]
+    [again] = begun("BUY", [view], number=2)
+    after = recorded((again, BOUGHT))[0]
+    assert (after.status, after.tracking_number) == ("IN_TRANSIT", "SB1")
+    assert begun("BUY", [view], number=3) == [None]
+
+
+def test_the_day_of_a_late_word_does_not_count():
+    [view] = packed()
+    new, old = date(2026, 11, 27), date(2026, 11, 24)
+    with transaction.atomic():
+        scanning.take_in([scanning.News(view.id, [scan("e2", "IN_TRANSIT", 5)], new)], now=NOW)
+    for late in ([scan("e1", "PICKED_UP")], []):
+        with transaction.atomic():
+            scanning.take_in([scanning.News(view.id, late, old)], now=NOW)
+        assert shipments_of([view.reference_id])[view.reference_id].estimated_delivery == new
+    with transaction.atomic():
+        scanning.take_in([scanning.News(view.id, [scan("e2", "IN_TRANSIT", 5)], old)], now=NOW)
+    assert shipments_of([view.reference_id])[view.reference_id].estimated_delivery == old
+
+
 def test_a_scan_is_told_once_committed_and_until_somebody_has_heard(monkeypatch):
     heard, deaf = [], [True]
 
@@ -163,8 +189,9 @@ def test_a_scan_is_told_once_committed_and_until_somebody_has_heard(monkeypatch)
     scanned(view, scan("e1", "PICKED_UP"))
     assert scanning.pass_on(now=NOW) == 0
     deaf.clear()
-    assert scanning.pass_on(now=NOW) == 1
-    assert scanning.pass_on(now=NOW) == 0
+    later = NOW + timedelta(minutes=1)
+    assert scanning.pass_on(now=later) == 1
+    assert scanning.pass_on(now=later) == 0
     assert heard == [(view.reference_id, "PICKED_UP")]
 
 
