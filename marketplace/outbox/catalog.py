@@ -15,6 +15,13 @@ TYPES_OF_TOPIC: Final[Mapping[str, frozenset[str]]] = {
             "ORDER_SHIPPED",
             "ORDER_IN_TRANSIT",
             "ORDER_DELIVERED",
+            "RETURN_REQUESTED",
+            "RETURN_APPROVED",
+            "RETURN_RECEIVED",
+            "RETURN_REFUNDED",
+            "RETURN_REJECTED",
+            "RETURN_WITHDRAWN",
+            "RETURN_EXPIRED",
         }
     ),
     "inventory-events": frozenset(

@@ -4,7 +4,7 @@
     intake     from events to rows: one for each event and recipient, written before anything is sent
     reminders  the one mail that time calls for: a reservation is about to end
     sending    claim what is due, look whether it is still true, write it, hand it over, mark it
-    texts      the words of each mail; translated in marketplace/locale
+    texts      the words of each mail about an order, and in `return_texts` about a return; see marketplace/locale
     writing    words and order into a mail, as text and as HTML
     again      a person has one sent once more
     links      the way from a mail to the order's page

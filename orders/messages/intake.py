@@ -13,19 +13,20 @@ from marketplace.accounts.selectors import addresses_of
 from marketplace.kernel.clock import database_now
 from marketplace.outbox.envelope import CloudEvent
 from orders.messages import bell
-from orders.messages.kinds import kept, kind_of
+from orders.messages.kinds import kept, kind_of, patience
 from orders.messages.models import Kind, Message, Status
 from orders.models import Order
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A mail that something calls for; `cause` names what, always by the same words."""
+    """A mail that something calls for; `cause` names what, always by the same words. It is not sent before `wait`."""
 
     cause: str
     order_id: UUID
     kind: Kind
     detail: Mapping[str, Any] = field(default_factory=dict)
+    wait: timedelta = timedelta(0)
 
 
 def take_in(events: Sequence[CloudEvent]) -> None:
@@ -40,7 +41,9 @@ def take_in(events: Sequence[CloudEvent]) -> None:
 def _wanted(event: CloudEvent) -> Wanted | None:
     data = event["data"]
     kind = kind_of(event["type"], data)
-    return Wanted(f"event {event['id']}", UUID(event["subject"]), kind, kept(data)) if kind else None
+    if kind is None:
+        return None
+    return Wanted(f"event {event['id']}", UUID(event["subject"]), kind, kept(data), wait=patience(kind))
 
 
 def write_down(wanted: Sequence[Wanted], *, now: datetime) -> None:
@@ -88,7 +91,7 @@ def _row(wanted: Wanted, buyer: _Buyer, *, now: datetime) -> Message:
         detail=dict(wanted.detail),
         status=Status.WAITING if known else Status.NO_RECIPIENT,
         outcome="" if known else "The buyer left no e-mail address.",
-        due_at=now if known else None,
-        given_up_at=now + timedelta(seconds=settings.MAIL_PATIENCE_SECONDS),
+        due_at=now + wanted.wait if known else None,
+        given_up_at=now + wanted.wait + timedelta(seconds=settings.MAIL_PATIENCE_SECONDS),
         created_at=now,
     )

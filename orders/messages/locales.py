@@ -8,6 +8,7 @@ from babel import Locale
 from babel.dates import format_time
 from django.conf import settings
 
+from fulfillment.origin import ship_from
 from marketplace.paper import amounts
 from marketplace.paper.addresses import PostalAddress
 
@@ -34,6 +35,12 @@ def clock(instant: datetime, language: str) -> str:
     there = instant.astimezone(ZoneInfo(settings.INVOICE_TIME_ZONE))
     said = str(format_time(there, "short", tzinfo=there.tzinfo, locale=locale_of(language)))
     return f"{said} {there.tzname()}".replace("\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}")
+
+
+def return_lines(language: str) -> list[str]:
+    """Write where a return goes, line by line, with the country's name: to the warehouse, where parcels come from."""
+    ours = ship_from()
+    return PostalAddress(ours.name, ours.line1, ours.postal_code, ours.city, ours.country).lines(locale_of(language))
 
 
 def address_lines(address: dict[str, str], language: str) -> list[str]:

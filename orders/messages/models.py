@@ -23,6 +23,12 @@ class Kind(models.TextChoices):
     CANCELLED = "cancelled", "cancelled"
     REFUNDED = "refunded", "refunded"
     FAILED = "failed", "could not be completed"
+    RETURN_REQUESTED = "return_requested", "return asked for"
+    RETURN_APPROVED = "return_approved", "return approved"
+    RETURN_RECEIVED = "return_received", "return arrived, money to follow"
+    RETURN_REJECTED = "return_rejected", "return rejected"
+    RETURN_EXPIRED = "return_expired", "return ran out of time"
+    RETURN_SETTLED = "return_settled", "return over, without a refund"
 
 
 class Status(models.TextChoices):

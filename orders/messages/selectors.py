@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Count, Min, Q
+from django.db.models import Case, Count, Min, Q, When
 
 from marketplace.kernel import counting
 from orders.messages.models import Message, Status
@@ -15,7 +15,7 @@ RECENT: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """How the post is: mails that wait; for how many seconds the oldest of them does; given up within a day."""
+    """How the post is: mails that wait; for how many seconds the oldest is due; given up within a day."""
 
     waiting: int
     oldest_seconds: float
@@ -28,7 +28,8 @@ def post(*, now: datetime) -> Post:
     Two queries, by the partial indexes of what waits and what failed.
     """
     next_ones = Message.objects.filter(due_at__isnull=False).order_by("due_at", "id")[: counting.MOST_READ]
-    waiting = next_ones.aggregate(count=Count("pk"), oldest=Min("created_at"))
+    since = Case(When(tries=0, then="due_at"), default="created_at")  # some are to wait for a while
+    waiting = next_ones.aggregate(count=Count("pk"), oldest=Min(since))
     latest = Message.objects.filter(status=Status.FAILED).order_by("-id")[: counting.MOST_READ]
     failed = latest.aggregate(count=Count("pk", filter=Q(given_up_at__gte=now - RECENT)))["count"]
     oldest = (now - waiting["oldest"]).total_seconds() if waiting["oldest"] else 0.0

@@ -1,4 +1,4 @@
-"""The words of each mail, in the language that is active; `marketplace/locale` has them in the others.
+"""The words of each mail about an order, in the language that is active; `marketplace/locale` has them in the others.
 
 Neutral and plain: what happened, where the money is, what the buyer can do. Each function is one mail.
 """
@@ -16,6 +16,7 @@ from orders import wording
 from orders.messages import links, locales
 from orders.messages.models import Kind
 from orders.models import Status
+from orders.returns.selectors import ReturnView
 from orders.selectors import OrderView
 
 
@@ -23,7 +24,8 @@ from orders.selectors import OrderView
 class Words:
     """What a mail says. `preview` is the line that mail programs show beside the subject; `action` is a link's label.
 
-    `receipt`: whether the lines of the order and its total belong to it; `address`: whether where it goes does.
+    `receipt`: whether the lines of the order and its total belong to it; `address`: whether where it goes does;
+    `parcel`: whether the lines of the return do, and `ours`: whether where those go does.
     """
 
     subject: str
@@ -34,15 +36,18 @@ class Words:
     target: str
     receipt: bool = False
     address: bool = False
+    parcel: bool = False
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a mail is about: the order as it is now, and what the event told beside it."""
+    """What a mail is about: the order and its return as they are now, and what the event told beside them."""
 
     order: OrderView
     detail: Mapping[str, Any]
     language: str
+    returned: ReturnView | None = None  # the return that it is about, or whose refund it is about
 
     @property
     def total(self) -> str:
@@ -65,14 +70,24 @@ class About:
         order = self.order
         return wording.failure(order.failure_code, order.failure_detail, refund=order.refund_status)
 
+    @property
+    def came_back(self) -> str:
+        """What arrived of a return."""
+        lines = self.returned.lines if self.returned else ()
+        items = ", ".join(f"{line.received} × {line.product_name}" for line in lines if line.received)  # noqa: RUF001
+        return _("This came back: %(items)s.") % {"items": items}
+
     def told(self, name: str) -> str:
         """What the event told under `name`; empty where it didn't."""
         return str(self.detail.get(name) or "")
 
-
-def words(kind: str, about: About) -> Words:
-    """Return what the mail `kind` says, in the active language, which has to be that of `about`."""
-    return _TEXTS[Kind(kind)](about)
+    def day(self, when: datetime | str | None) -> str:
+        """Write a day (also ISO 8601, with or without a time) for people; empty for anything else."""
+        try:
+            known = datetime.fromisoformat(when) if isinstance(when, str) else when
+        except ValueError:
+            return ""
+        return locales.day(date(known.year, known.month, known.day), self.language) if known else ""
 
 
 def _received(about: About) -> Words:
@@ -177,7 +192,7 @@ def _on_the_way(about: About) -> Words:
     paragraphs = [_("Your parcel has left our house, and is on the way to you.")]
     if number:
         paragraphs.append(_("Tracking number: %(number)s") % {"number": f"{number} ({carrier})" if carrier else number})
-    arrives = _day(about.told("estimatedDelivery"), about.language)
+    arrives = about.day(about.told("estimatedDelivery"))
     if arrives:
         paragraphs.append(_("We expect it to arrive on %(day)s.") % {"day": arrives})
     tracking = about.told("trackingUrl")
@@ -232,10 +247,21 @@ def _refunded(about: About) -> Words:
         subject=_("Your refund for order %(number)s") % {"number": about.order.number},
         preview=_("%(amount)s is on its way back to you.") % {"amount": amount},
         headline=_("Money back"),
-        paragraphs=(how_much, _("It goes back the way it came. Your bank may need a few days to show it.")),
+        paragraphs=(
+            *_arrived(about),
+            how_much,
+            _("It goes back the way it came. Your bank may need a few days to show it."),
+        ),
         action=_("See your order"),
         target=about.page,
     )
+
+
+def _arrived(about: About) -> tuple[str, ...]:
+    """What is said of a parcel that came back, where the money is for that."""
+    if about.returned is None:
+        return ()
+    return (_("Your return %(number)s is here. Thank you!") % {"number": about.returned.number}, about.came_back)
 
 
 def _failed(about: About) -> Words:
@@ -260,16 +286,7 @@ def _amount(about: About) -> tuple[str, bool]:
     return locales.money(minor, order.currency, about.language), minor >= order.total_minor
 
 
-def _day(text: str, language: str) -> str:
-    """Write a day (ISO 8601, with or without a time) for people; empty for anything else."""
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return ""
-    return locales.day(date(when.year, when.month, when.day), language)
-
-
-_TEXTS: Final[Mapping[Kind, Callable[[About], Words]]] = {
+TEXTS: Final[Mapping[Kind, Callable[[About], Words]]] = {
     Kind.RECEIVED: _received,
     Kind.PAYMENT_FAILED: _payment_failed,
     Kind.OUT_OF_STOCK: _out_of_stock,

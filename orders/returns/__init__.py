@@ -3,6 +3,7 @@
     models     a return and its lines, with what must always be true of them
     errors     what a return can be refused for
     selectors  the returns of an order, and what of it can still be returned, until when
+    telling    the event of each status that a return takes
     services   asked for, withdrawn, approved, rejected, received: each is written down and told to the saga
 
 The saga is `orders.sagas.return_order`, and only it moves a return's status. One return of an order is open at a time;

@@ -21,7 +21,7 @@ from marketplace.sagas import services as sagas
 from orders import events
 from orders.errors import ReasonMissing, UnknownOrder
 from orders.models import Order, Status
-from orders.returns import selectors
+from orders.returns import selectors, telling
 from orders.returns.errors import (
     NotDelivered,
     NothingChosen,
@@ -87,7 +87,8 @@ def request(order_id: UUID, *, lines: Mapping[str, int], reason: str, actor: str
     what = ", ".join(f"{units} x {line.product_name}" for line, units in wanted)
     note(order_id, order.status, f"Return {view.number} is asked for, {what}: {reason}", who=view.requested_by, now=now)
     sagas.start(ReturnOrder, [sagas.Start(id=row.saga_id, subject_id=row.id)], now=now)
-    append([events.about(order, "SAGA_STARTED", {"return_id": row.id}, saga_id=row.saga_id)], now=now)
+    started = events.about(order, "SAGA_STARTED", {"return_id": row.id}, saga_id=row.saga_id)
+    append([started, telling.event(order, view)], now=now)
     return view
 
 

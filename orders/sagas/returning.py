@@ -1,6 +1,7 @@
 """How one return goes its way: what staff say of it, its units, its money, and what it leaves on its order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -15,6 +16,7 @@ from marketplace.sagas.outcomes import Done, Outcome, Parked, Ready, Refused
 from marketplace.sagas.ticket import Ticket
 from orders import events
 from orders.models import Order
+from orders.returns import telling
 from orders.returns.models import Return, ReturnStatus, Verdict
 from orders.returns.selectors import ReturnView, views
 from orders.sagas.refunding import RefundDesk, Sending
@@ -72,8 +74,10 @@ def _tell(ticket: Ticket, event_type: str, **data: Any) -> None:
 
 
 def _save(opened: OpenReturn, status: ReturnStatus, **changes: Any) -> None:
-    """Write what the saga says of a return: the only place that changes its status."""
+    """Write what the saga says of a return, and tell the world: the only place that changes its status."""
     Return.objects.filter(pk=opened.row.pk).update(status=status, **changes)
+    opened.view = replace(opened.view, status=status.value, **changes)
+    opened.events.append(telling.event(opened.order, opened.view))
 
 
 # --- what people say of it --------------------------------------------------------------------------------------------

@@ -115,7 +115,16 @@ class TestTheWholePath:
         )
         assert list(back) == [("laptop", 1, order.id), ("mouse", 1, order.id)]
         told = OutboxEvent.objects.filter(saga_id=wish.saga_id).order_by("sequence").values_list("type", flat=True)
-        assert list(told) == ["SAGA_STARTED", "INVENTORY_RESTOCKED", "PAYMENT_REFUNDED", "SAGA_COMPLETED"]
+        assert list(told) == [
+            "SAGA_STARTED",
+            "RETURN_REQUESTED",
+            "RETURN_APPROVED",
+            "RETURN_RECEIVED",
+            "INVENTORY_RESTOCKED",
+            "PAYMENT_REFUNDED",
+            "RETURN_REFUNDED",
+            "SAGA_COMPLETED",
+        ]
 
     def test_the_story_is_on_the_timeline(self, shop, order):
         wish = returned(shop, order, laptop=1)
