@@ -153,6 +153,9 @@ RESERVATION_REMINDER_SECONDS: int = env.int("RESERVATION_REMINDER_SECONDS", 300,
 DEBUG: bool = env.bool("DEBUG", False)
 SECRET_KEY: str = env.str("SECRET_KEY", "") or EMBEDDED.secret_key()
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0, max=10))  # before us, each adds on
+HSTS_SECONDS: int = env.int("HSTS_SECONDS", 3600, validate=validate.Range(min=0, max=63_072_000))
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", "", validate=validate.Regexp(r"^([A-Za-z0-9._~+/-]{16,}=*)?\Z"))
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
 LOG_FORMAT: str = env.str("LOG_FORMAT", "console", validate=validate.OneOf(["console", "json"]))
@@ -225,6 +228,7 @@ try:
     if SAGA_BREAKER_LONGEST_SECONDS < SAGA_BREAKER_PAUSE_SECONDS:
         raise ValueError("SAGA_BREAKER_LONGEST_SECONDS must not be less than SAGA_BREAKER_PAUSE_SECONDS")
     _check_address("REDIS_URL", REDIS_URL, "redis", "rediss", "unix")
+    _check_address("PUBLIC_URL", PUBLIC_URL, "http", "https")
     MAIL_SERVER = mail_server(EMAIL_URL, timeout_seconds=MAIL_TIMEOUT_SECONDS)
     MAIL_DOMAIN = check_sender(MAIL_FROM)
     # A connection is kept for ten minutes: making one costs more than most of what is done with it.
@@ -325,6 +329,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+# As the shop is served, so are its cookies: over https alone, once its own address says so.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+SECURE_HSTS_SECONDS = HSTS_SECONDS if SESSION_COOKIE_SECURE else 0
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CSRF_FAILURE_VIEW = "marketplace.kernel.problems.csrf_failure"
 LOGIN_URL = "/sign-in"
 LOGIN_REDIRECT_URL = "/"
@@ -354,6 +363,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["marketplace.kernel.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "NUM_PROXIES": TRUSTED_PROXIES,
     "EXCEPTION_HANDLER": "marketplace.kernel.problems.exception_handler",
 }
 
@@ -374,6 +384,10 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "A shop whose Buy Now is an orchestrated saga.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "marketplace.kernel.schema.with_problems",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -52,7 +52,11 @@ def pay(order_id: UUID, *, method: str, now: datetime, attempt: int | None = Non
     """
     view = selectors.order(order_id)
     if attempt is not None and attempt != view.payment_attempt:
-        raise NotPayable("That payment has failed meanwhile. Please choose again how to pay.", status=view.status)
+        raise NotPayable(
+            "That payment has failed meanwhile. Please choose again how to pay.",
+            status=view.status,
+            payment_attempt=view.payment_attempt,
+        )
     if view.payment_method == method and view.status not in (Status.FAILED, Status.CANCELLED):
         return view  # pressed twice, or it came with the method: the saga is at it, or has done it
     if view.status not in (Status.CREATED, Status.RESERVED) or view.payment_method:

@@ -49,6 +49,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "invalid_cursor": 400,
     "price_changed": 409,
     "sign_in_required": 401,
+    "throttled": 429,
     "webhook_not_genuine": 400,
     "webhook_not_understood": 400,
     "webhook_too_large": 413,
@@ -152,6 +153,11 @@ def response(problem: Problem, request: HttpRequest) -> HttpResponse:
         **problem.extra,
     }
     return HttpResponse(to_json(body), content_type=CONTENT_TYPE, status=problem.status, headers=dict(problem.headers))
+
+
+def answer(error: MarketplaceError, request: HttpRequest) -> HttpResponse:
+    """Write an error of ours as the answer to `request`, whose sender is a program."""
+    return response(_ours(error, in_body=False), request)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponseBase | None:

@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry, generate_latest
@@ -30,6 +32,9 @@ from orders.fraud import reviews
 from orders.messages import selectors as messages
 
 KEPT_SECONDS: Final = 5.0
+PLAIN: Final = "text/plain; charset=utf-8"
+HERE: Final = frozenset({"127.0.0.1", "::1"})
+FORWARDED: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 
 _OPENNESS: Final[Mapping[str, float]] = {"CLOSED": 0.0, "HALF_OPEN": 0.5, "OPEN": 1.0}
 _RECENT: Final = f"began within the last hour, at most the newest {selectors.MOST_SAGAS}"
@@ -206,8 +211,20 @@ kept: Final = _Kept()
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer Prometheus; 503 when the database doesn't."""
+    """Answer Prometheus, or whoever may read what it reads; 503 when the database doesn't."""
+    if not _may_read(request):
+        words = "The metrics are for whoever has the METRICS_TOKEN, as a bearer.\n"
+        return HttpResponse(words, status=401, content_type=PLAIN, headers={"WWW-Authenticate": "Bearer"})
     try:
         return HttpResponse(kept.answer(), content_type=CONTENT_TYPE_LATEST)
     except DatabaseError:
-        return HttpResponse("The database does not answer.\n", status=503, content_type="text/plain; charset=utf-8")
+        return HttpResponse("The database does not answer.\n", status=503, content_type=PLAIN)
+
+
+def _may_read(request: HttpRequest) -> bool:
+    """Whether `request` has the METRICS_TOKEN; where none is set, whether it comes from this very machine."""
+    if settings.METRICS_TOKEN:
+        given = request.headers.get("Authorization", "")
+        return constant_time_compare(given, f"Bearer {settings.METRICS_TOKEN}")
+    passed_on = FORWARDED & {name.lower() for name in request.headers}
+    return not passed_on and not settings.TRUSTED_PROXIES and request.META.get("REMOTE_ADDR") in HERE

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
+from marketplace.kernel import problems
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.problems import status_of
 
@@ -65,9 +66,9 @@ class ShopMiddleware:
         if status == 503:
             log.error("request_failed", code=exception.code, path=request.path, exc_info=exception)
             return _sorry_for_now()
-        if status not in _PAGES:
-            return None
-        return render(request, f"{status}.html", {"refusal": exception}, status=status)
+        if status == 429:
+            return problems.answer(exception, request)
+        return render(request, f"{status}.html", {"refusal": exception}, status=status) if status in _PAGES else None
 
 
 def is_shop(request: HttpRequest) -> bool:

@@ -163,6 +163,9 @@ class PaySerializer(StrictSerializer):
     payment_method = serializers.RegexField(
         METHOD_PATTERN, validators=[no_card_data], help_text="a token of the gateway, never card data"
     )
+    attempt = serializers.IntegerField(
+        default=1, min_value=1, max_value=100, help_text="the order's `paymentAttempt`, to pay after a decline"
+    )
 
 
 class CancelSerializer(StrictSerializer):
@@ -221,6 +224,7 @@ class OrderSerializer(StrictSerializer):
     updated_at = serializers.DateTimeField()
     reserved_until = serializers.DateTimeField(allow_null=True)
     payment = PaymentSerializer(allow_null=True)
+    payment_attempt = serializers.IntegerField(help_text="which attempt to pay is under way, or comes next")
     shipment = ShipmentSerializer(allow_null=True)
     saga_id = serializers.UUIDField()
     links = serializers.DictField(child=serializers.CharField())
@@ -296,6 +300,7 @@ def as_json(order: OrderView) -> dict[str, Any]:
             if order.payment
             else None
         ),
+        "paymentAttempt": order.payment_attempt,
         "shipment": _shipment(order.shipment),
         "sagaId": str(order.saga_id),
         "links": _links(order),

@@ -188,10 +188,10 @@ class OrderPay(APIView):
         responses={202: OrderSerializer},
     )
     def post(self, request: Request, order_id: UUID) -> Response:
-        """Pay an order that waits in RESERVED. Asking twice pays once."""
+        """Pay an order that waits in RESERVED. Asking twice pays once: who means the next attempt says its number."""
         require_access(request, order_id)
         body = PaySerializer.read(request.data)
-        view = services.pay(order_id, method=body["payment_method"], now=database_now())
+        view = services.pay(order_id, method=body["payment_method"], attempt=body["attempt"], now=database_now())
         return Response(as_json(view), status=202)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -11,8 +12,10 @@ from rest_framework.test import APIClient
 
 from marketplace.accounts.models import User
 from marketplace.outbox.models import OutboxEvent
+from marketplace.sagas import services as sagas
 from marketplace.sagas.models import SagaInstance
 from orders.models import Order
+from payments.models import Payment
 
 pytestmark = pytest.mark.django_db
 
@@ -55,7 +58,7 @@ def test_a_guest_places_an_order_and_follows_it(shop, laptop):
     assert set(order) == {
         "id", "number", "status", "failureCode", "failureMessage", "reviewStatus", "refundStatus", "items",
         "totalAmount", "currency", "userId", "email", "shippingAddress", "createdAt", "updatedAt", "reservedUntil",
-        "payment", "shipment", "sagaId", "links", "clientSecret",
+        "payment", "paymentAttempt", "shipment", "sagaId", "links", "clientSecret",
     }  # fmt: skip
     assert order["status"] == "CREATED"
     assert order["totalAmount"] == "1299.00"
@@ -311,6 +314,57 @@ def test_pay_and_cancel(shop, laptop):
     again = client.post(reserved["links"]["pay"], {"paymentMethod": "tok_declined"}, format="json")
     assert (again.status_code, again.json()["code"]) == (409, "not_payable")
     assert shop.levels("laptop-1") == (4, 0)
+
+
+def test_a_request_to_pay_that_is_repeated_pays_no_other_attempt(shop, laptop, settings):
+    """Its reply was lost, and the bank has declined meanwhile: the buyer has not been asked about another attempt."""
+    settings.PAYMENT_ATTEMPTS = 2
+    client = signed_in()
+    order = post(client, body(paymentMethod="tok_declined")).json()
+    assert order["paymentAttempt"] == 1
+    shop.work()
+    declined = client.get(order["links"]["self"]).json()
+    assert (declined["status"], declined["paymentAttempt"]) == ("RESERVED", 2)
+    pay = partial(client.post, declined["links"]["pay"], format="json")
+
+    for repeated in ({"paymentMethod": "tok_visa"}, {"paymentMethod": "tok_visa", "attempt": 1}):
+        reply = pay(repeated)
+        assert (reply.status_code, reply.json()["code"], reply.json()["paymentAttempt"]) == (409, "not_payable", 2)
+    shop.work()
+    assert client.get(order["links"]["self"]).json()["status"] == "RESERVED"
+
+    assert pay({"paymentMethod": "tok_visa", "attempt": 2}).status_code == 202
+    assert pay({"paymentMethod": "tok_visa", "attempt": 2}).status_code == 202
+    shop.work()
+    assert client.get(order["links"]["self"]).json()["status"] == "CONFIRMED"
+    assert Payment.objects.filter(reference_id=order["id"], status="CAPTURED").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_repeated_request_that_meets_the_decline_pays_nothing(shop, laptop, settings, monkeypatch):
+    """It has read the order before the decline was recorded, and its signal comes after that."""
+    settings.PAYMENT_ATTEMPTS = 2
+    client = signed_in()
+    data = body()
+    del data["paymentMethod"]
+    order = post(client, data).json()
+    shop.work()
+    pay = partial(client.post, f"/api/orders/{order['id']}/pay", {"paymentMethod": "tok_declined"}, format="json")
+    signal = sagas.signal
+
+    def after_the_decline(*args, **kwargs):
+        monkeypatch.setattr(sagas, "signal", signal)
+        assert pay().status_code == 202
+        shop.work()
+        return signal(*args, **kwargs)
+
+    monkeypatch.setattr(sagas, "signal", after_the_decline)
+    assert pay().status_code == 202
+    shop.work()
+
+    now = client.get(order["links"]["self"]).json()
+    assert (now["status"], now["paymentAttempt"]) == ("RESERVED", 2)
+    assert [row.status for row in Payment.objects.filter(reference_id=order["id"])] == ["FAILED"]
 
 
 @pytest.mark.core

@@ -19,7 +19,11 @@ def sold(running_shop):
     """Four confirmed orders whose parcels wait to be packed."""
     orders = running_shop.decided([order(running_shop) for _ in range(4)], within=60)
     waiting = {order["number"] for order in orders}
-    eventually(lambda: waiting <= set(to_pack(running_shop)), 60)
+    login = running_shop.http.post(
+        "/api/token", json={"username": "warehouse", "password": PASSWORD}
+    ).raise_for_status()
+    token = {"Authorization": f"Token {login.json()['token']}"}
+    eventually(lambda: waiting <= set(to_pack(running_shop, token)), 60)
     return sorted(waiting)
 
 
@@ -29,9 +33,7 @@ def order(shop):
     return shop.http.post("/api/orders", json=body, headers={"Idempotency-Key": f"e2e-{uuid4()}"}).json()
 
 
-def to_pack(shop):
-    http = shop.http.post("/api/token", json={"username": "warehouse", "password": PASSWORD}).raise_for_status()
-    token = {"Authorization": f"Token {http.json()['token']}"}
+def to_pack(shop, token):
     page = shop.http.get("/api/fulfillment/to-pack?limit=100", headers=token).raise_for_status().json()
     return [parcel["number"] for parcel in page["results"]]
 

@@ -56,6 +56,29 @@ def test_what_prometheus_reads(client, shop):
     assert samples["outbox_oldest_seconds",] > 0
 
 
+TOKEN = "canary-of-the-metrics"
+
+
+@pytest.mark.parametrize(
+    ("token", "sent", "status"),
+    [
+        ("", {}, 200),
+        ("", {"REMOTE_ADDR": "192.0.2.7"}, 401),
+        ("", {"HTTP_X_FORWARDED_FOR": "127.0.0.1"}, 401),
+        (TOKEN, {}, 401),
+        (TOKEN, {"HTTP_AUTHORIZATION": "Bearer wrong"}, 401),
+        (TOKEN, {"HTTP_AUTHORIZATION": f"Bearer {TOKEN}", "REMOTE_ADDR": "192.0.2.7"}, 200),
+    ],
+)
+@pytest.mark.usefixtures("transactional_db")
+def test_only_whom_operations_let_may_read_them(client, settings, token, sent, status):
+    settings.METRICS_TOKEN = token
+    response = client.get("/metrics", **sent)
+    assert response.status_code == status
+    assert (b"marketplace_" in response.content) is (status == 200)
+    assert response.headers.get("WWW-Authenticate") == (None if status == 200 else "Bearer")
+
+
 def test_nothing_yet(client, transactional_db):
     samples = scrape(client)
     assert samples["sagas_stuck",] == 0

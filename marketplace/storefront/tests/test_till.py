@@ -118,4 +118,8 @@ def test_who_comes_back_from_the_provider_is_looked_after(by_paypal, guest, monk
     guest.get(f"{address}?token=ORDER1&PayerID=P")
     guest.post(f"{address}/look")
     assert seen == [order.id, order.id]
+    again = [guest.post(f"{address}/look") for _ in range(20)]
+    assert [reply.status_code for reply in again] == [204] * 19 + [429]
+    assert (again[-1].json()["code"], 1 <= int(again[-1].headers["Retry-After"]) <= 60) == ("throttled", True)
+    assert len(seen) == 21
     assert look(guest, address).one("confirm-at-bank")["href"] == selectors.order(order.id).payment.action_url

@@ -14,6 +14,7 @@ from fulfillment.selectors import ScanView, scans_of
 from inventory import selectors as catalogue
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.errors import Conflict
+from marketplace.kernel.limits import Limit
 from marketplace.kernel.pagination import Window
 from marketplace.storefront import till as tills
 from marketplace.storefront import visitor
@@ -28,6 +29,7 @@ from orders.selectors import OrderView
 from payments import checkout
 from payments.gateways.base import GatewayUnavailable
 
+LOOKS = Limit("looks at a payment", 20, 60)  # of one order: each asks its gateway
 PAGE_SIZE = 10
 MOST_PICTURES = 2
 _MAILED_TO: Mapping[str, str] = {"try-again": "storefront:try-again"}  # what a mail's links may lead on to
@@ -143,8 +145,9 @@ def confirmation(request: HttpRequest, order_id: UUID) -> HttpResponse:
 
 @require_POST
 def look(request: HttpRequest, order_id: UUID) -> HttpResponse:
-    """Take word from the provider's script that the buyer has been there: worth a look, no more."""
+    """Take word from the provider's script that the buyer has been there: worth a look, if not without end."""
     visitor.order_for(request, order_id)
+    LOOKS.check(str(order_id))
     checkout.buyer_was_there(order_id)
     return HttpResponse(status=204)
 
