@@ -6,7 +6,7 @@ never will be. So of a cancel and a label there is one winner, on the row. Rows 
 saga, order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -58,23 +58,40 @@ def reverse(order_id: UUID, wish: Wish, *, why: str, now: datetime) -> bool:
 
 @transaction.atomic
 def reverse_many(order_ids: Sequence[UUID], wish: Wish, *, why: str, now: datetime) -> set[UUID]:
-    """Do what `reverse` does for each of these orders, in a constant number of statements; return those it began."""
-    standing = Order.objects.filter(pk__in=list(order_ids), status=Status.CONFIRMED, reversal_id=None)
-    asked = list(standing.values_list("id", flat=True))
-    if not asked:
-        return set()
-    return _claim(asked, wish, stopping=_stop(asked, wish, why, now=now), why=why, now=now)
+    """Do what `reverse` does for each of these orders, in a constant number of statements; return those it began.
+
+    Where a saga that ships one of them begins in between (`orders.missing_shipments`), all of it is done anew.
+    """
+    while True:
+        standing = Order.objects.filter(pk__in=list(order_ids), status=Status.CONFIRMED, reversal_id=None)
+        asked = list(standing.values_list("id", flat=True))
+        if not asked:
+            return set()
+        try:
+            return _stop_and_claim(asked, wish, why=why, now=now)
+        except _Overtaken:
+            continue
+
+
+class _Overtaken(Exception):
+    """An order is being shipped that was not when its saga was to be stopped."""
+
+
+@transaction.atomic
+def _stop_and_claim(order_ids: Sequence[UUID], wish: Wish, *, why: str, now: datetime) -> set[UUID]:
+    shipping = sagas_read.ids(order_ids, name=FULFILLMENT)
+    stopping = _stop(shipping, wish, why, now=now)
+    return _claim(order_ids, wish, stopping=stopping, stopped=shipping.keys(), why=why, now=now)
 
 
 @transaction.atomic
 def reverse_stopped(order_id: UUID, wish: Wish, *, why: str, now: datetime) -> bool:
     """Do what `reverse` does for an order whose shipment is stopped already. Needs the lock of the saga that was."""
-    return bool(_claim([order_id], wish, stopping=set(), why=why, now=now))
+    return bool(_claim([order_id], wish, stopping=set(), stopped={order_id}, why=why, now=now))
 
 
-def _stop(order_ids: Sequence[UUID], wish: Wish, why: str, *, now: datetime) -> set[UUID]:
-    """Stop the sagas that ship these orders; return the orders for which that is to be waited for."""
-    shipping = sagas_read.ids(order_ids, name=FULFILLMENT)
+def _stop(shipping: Mapping[UUID, UUID], wish: Wish, why: str, *, now: datetime) -> set[UUID]:
+    """Stop the sagas that ship these orders (by order); return the orders for which that is to be waited for."""
     payload = {"code": wish.code, "message": why, "actor": wish.actor}
     signals = [sagas.Signal(saga_id, "stop", payload) for saga_id in shipping.values()]
     receipts = dict(zip(shipping, sagas.signal_many("stop", signals), strict=True))
@@ -87,9 +104,13 @@ def _stop(order_ids: Sequence[UUID], wish: Wish, why: str, *, now: datetime) -> 
     return {order_id for order_id, receipt in receipts.items() if receipt.status not in TERMINAL}
 
 
-def _claim(order_ids: Sequence[UUID], wish: Wish, *, stopping: set[UUID], why: str, now: datetime) -> set[UUID]:
-    """Write a reversal's id onto each order that is still to be had, and start it."""
+def _claim(
+    order_ids: Sequence[UUID], wish: Wish, *, stopping: Set[UUID], stopped: Set[UUID], why: str, now: datetime
+) -> set[UUID]:
+    """Write a reversal's id onto each order that is still to be had, and start it; raises `_Overtaken`."""
     list(Order.objects.select_for_update(no_key=True).filter(pk__in=order_ids).order_by("pk").values_list("pk"))
+    if sagas_read.ids(order_ids, name=FULFILLMENT).keys() - stopped:
+        raise _Overtaken
     stop_by = {STOP_BY: (now + STOP_PATIENCE).isoformat()}
     ids = dict(zip(sorted(order_ids), new_ids(len(order_ids)), strict=True))
     claimed = set(

@@ -28,6 +28,7 @@ def main() -> None:
     call_command("migrate", interactive=False, verbosity=0)
     refuse_to_start()  # tables that were older than the question could not be asked before
     call_command("issue_missing_invoices")  # of orders that were confirmed by code that knew of none
+    call_command("start_missing_shipments")  # of orders that were confirmed by code that shipped nothing
     call_command("seed_demo")
 
 
