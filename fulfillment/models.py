@@ -85,6 +85,8 @@ class Shipment(models.Model):
             models.Index(
                 fields=["status", "id"], name="shipments_in_the_house", condition=Q(status__in=["CREATED", "PACKED"])
             ),
+            # How many of the newest come back.
+            models.Index(fields=["-delivered_at"], name="shipments_delivered", condition=Q(delivered_at__isnull=False)),
             # What a carrier's webhook is about that knows none of our keys.
             models.Index(
                 fields=["carrier", "carrier_reference"],

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from fulfillment import scanning
 from marketplace.kernel import counting
 from marketplace.kernel.clock import database_now
-from marketplace.operations import chart, selectors, unfinished
+from marketplace.operations import chart, returns, selectors, unfinished
 from marketplace.operations.health import MAIL_LATE_SECONDS
 from marketplace.outbox import selectors as outbox
 from orders.fraud import reviews
@@ -25,6 +25,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     now = database_now()
     hours = selectors.orders_per_hour(now=now)
     recent = selectors.recent_sagas(window=selectors.DAY)
+    coming_back = returns.open_returns(now=now)
     return {
         **context,
         "title": "Dashboard",
@@ -43,6 +44,10 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "cases": unfinished.needs_attention(limit=MOST_CASES, now=now),
         "reviews": reviews.pending(limit=MOST_CASES),
         "reviews_waiting": reviews.waiting().count,
+        "returns": coming_back,
+        "returns_urgent": coming_back.decision_is_urgent(now=now),
+        "returns_unpaid": coming_back.money_is_late(now=now),
+        "return_rate": returns.return_rate(),
         "standing": selectors.standing_still(),
         "shelves": selectors.shelves(),
         "backlog": outbox.backlog(),

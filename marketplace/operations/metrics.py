@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 
 from marketplace.kernel import counting
 from marketplace.kernel.clock import database_now
-from marketplace.operations import selectors, unfinished
+from marketplace.operations import returns, selectors, unfinished
 from marketplace.operations.selectors import DAY, HOUR
 from marketplace.outbox import selectors as outbox
 from marketplace.sagas import circuits, pausing, standby
@@ -53,6 +53,7 @@ class Shop(Collector):
         yield from _steps()
         yield from _orders_and_stock()
         yield from _reviews()
+        yield from _returns()
         yield from _outbox()
         yield from _mails()
 
@@ -150,6 +151,21 @@ def _reviews() -> Iterator[Metric]:
     yield _by(
         "recent_reviews", "Reviews that were opened within the last day, by what became of them.", "status", opened
     )
+
+
+def _returns() -> Iterator[Metric]:
+    now = database_now()
+    found = returns.open_returns(now=now)
+    by_wait = {"decision": found.to_decide, "parcel": found.coming, "money": found.here}
+    yield _by("returns_open", "Returns that are not over, by what they wait for.", "waits_for", by_wait)
+    left = (found.decide_by - now).total_seconds() if found.decide_by else None
+    yield _one("returns_time_left_seconds", "Until the first of them ends because nobody decided.", left)
+    late = "Returns that are approved and not here, with more than half of their time gone."
+    yield _one("returns_coming_long", late, found.coming_long)
+    unpaid = (now - found.here_since).total_seconds() if found.here_since else None
+    yield _one("returns_unpaid_seconds", "For how long a parcel is here and its money is not back.", unpaid)
+    share = f"Share of the parcels delivered within 30 days, at most the newest {returns.MOST_PARCELS}, that come back."
+    yield _one("return_ratio", share, returns.return_rate().share)
 
 
 def _outbox() -> Iterator[Metric]:

@@ -94,7 +94,7 @@ def test_every_metric_says_what_it_is(client, transactional_db):
 
 
 def test_a_second_scrape_asks_the_database_for_nothing(client, transactional_db, django_assert_num_queries):
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(24):
         client.get("/metrics")
     with django_assert_num_queries(0):
         client.get("/metrics")
