@@ -11,6 +11,7 @@ from inventory import selectors as inventory
 from inventory.selectors import HoldView
 from marketplace.operations import diagnosis
 from marketplace.operations.diagnosis import Diagnosis
+from marketplace.operations.parcel_diagnosis import of_parcel
 from marketplace.outbox import selectors as outbox
 from marketplace.outbox.selectors import EventView
 from marketplace.sagas import archive
@@ -22,7 +23,7 @@ from orders import selectors as orders
 from orders.desk import FULFILLMENT
 from orders.messages.models import Message
 from orders.messages.selectors import messages_of
-from orders.models import ENDED, CreditNote, Invoice, Order, OrderLine, TimelineEntry
+from orders.models import AFTER_CONFIRMATION, ENDED, CreditNote, Invoice, Order, OrderLine, TimelineEntry
 from payments.models import Attempt, Observation, Payment, Refund
 from payments.states import is_open
 
@@ -67,16 +68,23 @@ class PaymentPage:
 
 @dataclass(frozen=True, slots=True)
 class ParcelPage:
-    """An order's parcel, and the saga that ships it; None once that is archived."""
+    """An order's parcel, None before it is planned, and the saga that ships it, None once that is archived.
 
-    view: ShipmentView
+    `diagnosis` says where it is, for as long as the order stands.
+    """
+
+    view: ShipmentView | None
     carrier: str
     saga: SagaInstance | None
+    diagnosis: Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
-    """An order, its lines, everything that happened to it, and what follows from that."""
+    """An order, its lines, everything that happened to it, and what follows from that.
+
+    `shipped`: whether `diagnosis` is about its parcel, because the purchase is over.
+    """
 
     row: Order
     lines: Sequence[OrderLine]
@@ -89,6 +97,7 @@ class OrderPage:
     parcel: ParcelPage | None
     events: Sequence[EventView]
     mails: Sequence[Message]
+    shipped: bool
     diagnosis: Diagnosis
     tiles: Mapping[str, Diagnosis]
     retried_by: UUID | None  # the order that took the place of this one
@@ -124,13 +133,18 @@ def payment_pages(reference_id: UUID) -> list[PaymentPage]:
     ]
 
 
-def parcel_page(order_id: UUID) -> ParcelPage | None:
-    """Gather what there is of an order's parcel; None where there is none. Two queries."""
-    view = shipments_of([order_id]).get(order_id)
-    if view is None:
+def parcel_page(row: Order, *, now: datetime) -> ParcelPage | None:
+    """Gather what there is of an order's parcel; None where it is to have none. Two queries."""
+    view = shipments_of([row.id]).get(row.id)
+    saga = SagaInstance.objects.filter(name=FULFILLMENT, subject_id=row.id).first()
+    if view is None and saga is None and not _stands(row):
         return None
-    saga = SagaInstance.objects.filter(name=FULFILLMENT, subject_id=order_id).first()
-    return ParcelPage(view, carrier_name(view.carrier), saga)
+    carrier = carrier_name(view.carrier) if view else ""
+    return ParcelPage(view, carrier, saga, of_parcel(saga, view, carrier=carrier, now=now))
+
+
+def _stands(row: Order) -> bool:
+    return row.status in AFTER_CONFIRMATION and row.reversal_id is None
 
 
 def order_page(row: Order, *, now: datetime) -> OrderPage:
@@ -142,6 +156,9 @@ def order_page(row: Order, *, now: datetime) -> OrderPage:
     waiting = sum(not event.published for event in events)
     invoice = Invoice.objects.filter(pk=row.id).first()
     unanswered = bool(payments) and payments[-1].unanswered
+    parcel = parcel_page(row, now=now)
+    said = saga.diagnosis if saga else diagnosis.of_saga(None, last_message="", now=now)
+    shipped = parcel if parcel and _stands(row) and said.level != "danger" else None
     return OrderPage(
         row=row,
         lines=list(row.lines.order_by("position")),
@@ -151,11 +168,13 @@ def order_page(row: Order, *, now: datetime) -> OrderPage:
         invoice=invoice,
         credit_notes=list(invoice.credit_notes.order_by("id")) if invoice else (),
         holds=holds,
-        parcel=parcel_page(row.id),
+        parcel=parcel,
         events=events,
         mails=messages_of(row.id),
-        diagnosis=saga.diagnosis if saga else diagnosis.of_saga(None, last_message="", now=now),
-        tiles={
+        shipped=shipped is not None,
+        diagnosis=shipped.diagnosis if shipped else said,
+        tiles=({"Purchase": said} if shipped else {})
+        | {
             "Money": diagnosis.of_money([payment.row for payment in payments], unanswered=unanswered),
             "Units": diagnosis.of_units(holds, now=now),
             "Events": diagnosis.of_events(told=len(events), waiting=waiting),

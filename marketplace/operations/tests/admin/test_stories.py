@@ -8,6 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils.html import strip_tags
 
+from fulfillment.models import DeliveryRate
 from marketplace.kernel.clock import database_now
 from marketplace.operations.unfinished import needs_attention
 from marketplace.outbox.models import OutboxEvent
@@ -254,13 +255,51 @@ def test_a_longer_story_asks_no_more(shop, staff, django_assert_num_queries, nam
 def test_a_parcel_that_is_stuck_is_told_of_on_the_orders_page(shop, staff):
     order = shop.bought("laptop-1")
     saga = SagaInstance.objects.filter(subject_id=order.id, name="fulfill_order")
-    assert "It needs a person" not in read(staff, "orders_order_change", order.id)
+    text = read(staff, "orders_order_change", order.id)
+    in_order(text, order.number, "Paid; waits to be packed.", "Expected on", "The parcel", "Purchase Went through, in")
+    assert "It needs a person" not in text
     saga.update(status="NEEDS_ATTENTION", due_at=None, wait_until=None, attention="The carrier refuses the label.")
 
     text = read(staff, "orders_order_change", order.id)
 
+    in_order(text, "The parcel needs a person, at packed.", "The carrier refuses the label.", "Decide about it")
     in_order(text, "Parcel CREATED", "It needs a person. The carrier refuses the label.", "not yet", "no label yet")
     in_order(text, "The saga that ships it", "NEEDS_ATTENTION", f"at {saga.get().current_step}")
+
+
+def test_an_order_whose_parcel_can_not_even_be_planned_says_why(shop, staff):
+    """No rate covers where it goes, so there is no parcel yet, and still that is what the page begins with."""
+    address = {"name": "Ada", "line1": "1 Road", "postal_code": "1010", "city": "Wellington", "country": "NZ"}
+    DeliveryRate.objects.create(
+        carrier="sandbox", service="Parcel", countries=["DE"], up_to_grams=10, days_min=1, days_max=2
+    )
+    order = shop.order("laptop-1", address=address)
+    shop.work()
+
+    text = read(staff, "orders_order_change", order.id)
+
+    in_order(
+        text, "CONFIRMED", order.number, "The parcel needs a person, at estimate delivery.", "No delivery rate covers"
+    )
+    saga = SagaInstance.objects.get(subject_id=order.id, name="fulfill_order")
+    assert reverse("admin:sagas_sagainstance_change", args=[saga.pk]) in html_of(staff, order)
+
+
+def test_an_order_that_nobody_ships_says_so(shop, staff):
+    order = shop.order("laptop-1")
+    shop.work(queues=("orders", "inventory", "payments"))
+    SagaInstance.objects.filter(subject_id=order.id, name="fulfill_order").delete()
+
+    in_order(
+        read(staff, "orders_order_change", order.id),
+        "Nobody ships this order: it has no saga that does.",
+        "Run manage.py start_missing_shipments.",
+        "Purchase Went through",
+    )
+
+
+def html_of(client, order) -> str:
+    return client.get(reverse("admin:orders_order_change", args=[order.id])).content.decode()
 
 
 def test_a_reversal_that_is_stuck_is_what_the_orders_page_and_the_dashboard_tell(shop, staff):
