@@ -7,7 +7,7 @@ while Redis does not answer, nobody is turned away.
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -57,7 +57,7 @@ def _count(key: str, seconds: int, client: Any) -> tuple[int, int]:
 class Throttle(BaseThrottle):
     """REST framework's way to a limit, by the address that asks; a subclass says the `limit`, and may say `who`."""
 
-    limit: Limit
+    limit: ClassVar[Limit]
     _wait = 0
 
     def who(self, request: Request) -> str:

@@ -19,10 +19,7 @@ def sold(running_shop):
     """Four confirmed orders whose parcels wait to be packed."""
     orders = running_shop.decided([order(running_shop) for _ in range(4)], within=60)
     waiting = {order["number"] for order in orders}
-    login = running_shop.http.post(
-        "/api/token", json={"username": "warehouse", "password": PASSWORD}
-    ).raise_for_status()
-    token = {"Authorization": f"Token {login.json()['token']}"}
+    token = signed_in(running_shop)
     eventually(lambda: waiting <= set(to_pack(running_shop, token)), 60)
     return sorted(waiting)
 
@@ -31,6 +28,11 @@ def order(shop):
     where = {"name": "Ada", "line1": "Hauptstr. 1", "postalCode": "10115", "city": "Berlin", "country": "DE"}
     body = {"items": [{"sku": "lamp-1", "quantity": 1}], "paymentMethod": "tok_visa", "shippingAddress": where}
     return shop.http.post("/api/orders", json=body, headers={"Idempotency-Key": f"e2e-{uuid4()}"}).json()
+
+
+def signed_in(shop):
+    login = shop.http.post("/api/token", json={"username": "warehouse", "password": PASSWORD}).raise_for_status()
+    return {"Authorization": f"Token {login.json()['token']}"}
 
 
 def to_pack(shop, token):
@@ -69,7 +71,7 @@ def test_scanned_packed_and_printed(running_shop, sold, page: Page):
         page.get_by_label(number).check()
     page.get_by_role("button", name="The ticked ones are packed").click()
     expect(page.get_by_text("2 labels, all there")).to_be_visible(timeout=30_000)
-    assert not set(sold) & set(to_pack(running_shop))
+    assert not set(sold) & set(to_pack(running_shop, signed_in(running_shop)))
 
     with page.context.expect_event("request", lambda asked: asked.url.endswith("/labels/")) as asked:
         page.get_by_role("button", name="Print 2 labels").click()
