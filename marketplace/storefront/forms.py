@@ -5,21 +5,14 @@ from typing import Any, Final, Self
 
 from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from inventory.selectors import ProductView
 from marketplace.accounts.models import User
-from marketplace.storefront import till
+from marketplace.storefront import countries, till
 from orders.services import MOST_UNITS
 
-COUNTRIES: Final = (
-    ("AU", "Australia"), ("AT", "Austria"), ("BE", "Belgium"), ("BR", "Brazil"), ("BG", "Bulgaria"), ("CA", "Canada"),
-    ("HR", "Croatia"), ("CY", "Cyprus"), ("CZ", "Czechia"), ("DK", "Denmark"), ("EE", "Estonia"), ("FI", "Finland"),
-    ("FR", "France"), ("DE", "Germany"), ("GR", "Greece"), ("HU", "Hungary"), ("IS", "Iceland"), ("IN", "India"),
-    ("IE", "Ireland"), ("IT", "Italy"), ("JP", "Japan"), ("LV", "Latvia"), ("LT", "Lithuania"), ("LU", "Luxembourg"),
-    ("MT", "Malta"), ("NL", "Netherlands"), ("NZ", "New Zealand"), ("NO", "Norway"), ("PL", "Poland"),
-    ("PT", "Portugal"), ("RO", "Romania"), ("SK", "Slovakia"), ("SI", "Slovenia"), ("ES", "Spain"), ("SE", "Sweden"),
-    ("CH", "Switzerland"), ("GB", "United Kingdom"), ("US", "United States"),
-)  # fmt: skip
 ADDRESS: Final = ("name", "line1", "postal_code", "city", "country")
 
 
@@ -52,10 +45,10 @@ class BuyForm(PaymentForm):
         min_value=1,
         max_value=MOST_UNITS,
         error_messages={
-            "required": "How many would you like?",
-            "invalid": "Please give a whole number.",
-            "min_value": "At least 1, please.",
-            "max_value": "At most %(limit_value)s at a time, please.",
+            "required": _("How many would you like?"),
+            "invalid": _("Please give a whole number."),
+            "min_value": _("At least 1, please."),
+            "max_value": _("At most %(limit_value)s at a time, please."),
         },
     )
 
@@ -77,12 +70,14 @@ class BuyForm(PaymentForm):
 class DeliveryForm(BuyForm):
     """Buy Now with where it goes: on a product's page out of sight, as it was the last time."""
 
-    name = forms.CharField(label="Name", max_length=100)
-    line1 = forms.CharField(label="Street and number", max_length=100)
-    postal_code = forms.CharField(label="Postal code", max_length=20)
-    city = forms.CharField(label="City", max_length=100)
-    country = forms.ChoiceField(label="Country", choices=COUNTRIES, initial="DE")
-    email = forms.EmailField(label="E-mail", max_length=254, required=False, help_text="For news of this order only.")
+    name = forms.CharField(label=_("Name"), max_length=100)
+    line1 = forms.CharField(label=_("Street and number"), max_length=100)
+    postal_code = forms.CharField(label=_("Postal code"), max_length=20)
+    city = forms.CharField(label=_("City"), max_length=100)
+    country = forms.ChoiceField(label=_("Country"), choices=countries.choices, initial="DE")
+    email = forms.EmailField(
+        label=_("E-mail"), max_length=254, required=False, help_text=_("For news of this order only.")
+    )
 
     @property
     def address(self) -> dict[str, str]:
@@ -93,14 +88,14 @@ class DeliveryForm(BuyForm):
     def destination(self) -> dict[str, str]:
         """Where the form sends it as it is, with the country's name, to be shown; empty while a part is missing."""
         shown = {name: str(self[name].value() or "") for name in ADDRESS}
-        shown["country_name"] = dict(COUNTRIES).get(shown["country"], "")
+        shown["country_name"] = countries.country_name(shown["country"])
         return shown if all(shown.values()) else {}
 
 
 class CheckoutForm(DeliveryForm):
     """Buy Now with an address that is asked for, or a reservation to be paid later."""
 
-    pay = forms.ChoiceField(choices=[("now", "Buy now"), ("later", "Reserve now, pay later")], required=False)
+    pay = forms.ChoiceField(choices=[("now", "now"), ("later", "later")], required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -118,13 +113,15 @@ class RegisterForm(BaseUserCreationForm):  # type: ignore[type-arg]  # generic i
     class Meta:
         model = User
         fields = ("username", "email")
-        labels = {"username": "User name", "email": "E-mail"}
-        help_texts = {"username": "Letters, digits and @ . + - _ only. It can’t be changed later."}
+        labels = {"username": _("User name"), "email": _("E-mail")}
+        help_texts = {"username": _("Letters, digits and @ . + - _ only. It can’t be changed later.")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["email"].required = False
-        self.fields["password1"].help_text = "At least 8 characters, not only digits, and none of the common ones."
+        self.fields["password1"].help_text = gettext(
+            "At least 8 characters, not only digits, and none of the common ones."
+        )
         self.fields["password2"].help_text = ""
-        self.fields["password2"].label = "Password again"
+        self.fields["password2"].label = gettext("Password again")
         self.fields["username"].widget.attrs.pop("autofocus", None)

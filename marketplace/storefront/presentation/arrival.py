@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from fulfillment.selectors import carrier_name, estimate
 from inventory.selectors import ProductView
-from marketplace.storefront.forms import COUNTRIES
+from marketplace.storefront.countries import country_name
+
+_SERVICES: Final = (_("standard"), _("freight"))  # of our own carrier; those of others have names
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,10 @@ def arrival(product: ProductView, *, country: str = "", quantity: int = 1) -> Ar
 
     No country, or one that can't be chosen: the shop's own.
     """
-    names = dict(COUNTRIES)
-    known = country if country in names else ""
+    where = country_name(country)
+    known = country if where else ""
     found = estimate(known, product.weight_grams * quantity)
     if found is None:
         return None
     today = timezone.now().date()
-    where = names.get(known, "")
     return Arrival(found.earliest(today), found.latest(today), carrier_name(found.carrier), found.service, where)
