@@ -96,6 +96,11 @@ def request(
     return Requested(refund_views(Refund.objects.filter(pk=refund_id))[0], new=True)
 
 
+def lock_left(payment_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Lock these payments; return what can still be given back of each. It holds for the rest of the transaction."""
+    return {payment.id: left_of(payment) for payment in rows.lock(payment_ids)}
+
+
 def left_of(payment: PaymentView) -> int:
     """What can still be given back of a payment, in minor units: refunds that are under way count as given."""
     under_way = Refund.objects.filter(payment_id=payment.id, status=RefundStatus.PENDING).aggregate(

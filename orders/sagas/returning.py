@@ -1,6 +1,6 @@
 """How one return goes its way: what staff say of it, its units, its money, and what it leaves on its order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -23,7 +23,7 @@ from orders.sagas.refunding import RefundDesk, Sending
 from orders.sagas.telling import amount
 from payments import refunds
 from payments.errors import NothingToRefund, PaymentDisputed
-from payments.selectors import RefundView, captured_payment
+from payments.selectors import PaymentView, RefundView, captured_payment
 from payments.selectors import refunds as refunds_by_id
 
 
@@ -163,8 +163,11 @@ class _GiveBack(Sending):
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
         """Write down the refund where there is none yet, under the return's own id, and then its attempt."""
         answers: dict[UUID, Outcome | Ready] = {}
-        for ticket in sorted(tickets, key=lambda one: one.subject.order.id):
-            said = None if ticket.subject.refund is not None else _ask(ticket, now=now)
+        asking = [ticket for ticket in tickets if ticket.subject.refund is None]
+        paid = {ticket.id: captured_payment(ticket.subject.order.id) for ticket in asking}
+        left = refunds.lock_left([payment.id for payment in paid.values() if payment is not None])
+        for ticket in asking:
+            said = _ask(ticket, paid[ticket.id], left, now=now)
             if said is not None:
                 answers[ticket.id] = said
         due = [ticket for ticket in tickets if ticket.id not in answers]
@@ -177,11 +180,10 @@ class _GiveBack(Sending):
         return ["" if payment is None else payment.gateway for payment in paid]
 
 
-def _ask(ticket: Ticket, *, now: datetime) -> Outcome | None:
+def _ask(ticket: Ticket, payment: PaymentView | None, left_of: Mapping[UUID, int], *, now: datetime) -> Outcome | None:
     """Write the refund of a return that has none; an answer where there is nothing to be refunded, or not now."""
     opened, said = ticket.subject, ticket.subject.view
-    payment = captured_payment(opened.order.id)
-    left = refunds.left_of(payment) if payment is not None else 0
+    left = left_of[payment.id] if payment is not None else 0
     if payment is None or left <= 0 or not said.due_minor:
         return _NOTHING_LEFT if said.due_minor else Done(message="What came back had cost nothing.")
     try:

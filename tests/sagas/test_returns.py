@@ -5,7 +5,7 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from inventory.models import LedgerEntry
 from marketplace.kernel.clock import database_now
@@ -18,6 +18,7 @@ from marketplace.sagas.testing import let_come
 from orders import services as orders
 from orders.errors import ReasonMissing
 from orders.models import Order, TimelineEntry
+from orders.refunds import refund
 from orders.returns import selectors, services
 from orders.returns.errors import (
     NotDelivered,
@@ -34,6 +35,7 @@ from orders.returns.errors import (
 from orders.returns.services import Back
 from payments.gateways.base import Dispute
 from payments.models import Refund
+from tests.locks import aside, waiting_for_a_lock
 from tests.shop import delivered
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -335,6 +337,24 @@ class TestMoneyThatDoesNotMove:
         attention.retry(wish.saga_id, actor="ada", reason="Won.", now=database_now())
         shop.work()
         assert (status(wish), shop.money(order)) == ("REFUNDED", [*SOLD, ("REFUND", 1000)])
+
+    def test_somebody_refunds_most_of_it_in_the_same_moment(self, shop, order, caplog):
+        wish = ask(order, laptop=2)
+        decide(wish)
+        receive(wish, laptop=Back(restocked=2))
+        shop.work(queues=("orders", "inventory"))
+        assert saga(wish).current_step == "refund_return"
+        with ThreadPoolExecutor(1) as pool:
+            with transaction.atomic():
+                now = database_now()
+                refund(order.id, amount_minor=3000, reason="Scratched.", actor="ada", key="r", now=now)
+                working = pool.submit(aside, lambda: shop.work(queues=("payments",)))
+                waiting_for_a_lock(1)
+            working.result(timeout=30)
+        assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+        shop.work()
+        assert (status(wish), selectors.get(wish.id).refunded_minor) == ("REFUNDED", 500)
+        assert sorted(shop.money(order)[2:]) == [("REFUND", 500), ("REFUND", 3000)]
 
 
 def both_at_once(*moves):
