@@ -19,7 +19,7 @@ from marketplace.kernel.money import format_minor
 from marketplace.kernel.pipeline import pipelined
 from marketplace.outbox.services import append
 from marketplace.sagas import services as sagas
-from orders import events, selectors
+from orders import events, numbers, selectors
 from orders.errors import CurrencyMismatch, OrderTooLarge, PriceChanged, SignInRequired
 from orders.fraud import keys
 from orders.models import Order, OrderLine, Status, TimelineEntry
@@ -211,4 +211,4 @@ def _numbers(count: int) -> list[str]:
     """Take the next order numbers: short, for the telephone; gaps are normal."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('orders_number') FROM generate_series(1, %s)", [count])
-        return [f"M-{row[0]}" for row in cursor.fetchall()]
+        return [numbers.number(row[0]) for row in cursor.fetchall()]

@@ -16,6 +16,7 @@ from django.db.models import Q
 from fulfillment import batches
 from fulfillment.selectors import ShipmentView, shipments_of
 from orders.models import BEFORE_CONFIRMATION, SHIPPED, Order, Status
+from orders.numbers import typed
 from orders.services import cannot_ship_many, packed
 
 MOST_AT_ONCE: Final = batches.MOST  # orders
@@ -113,7 +114,7 @@ def cannot_ship(names: Sequence[str], *, reason: str, who: str, now: datetime) -
 def _find(names: Sequence[str]) -> dict[str, Order]:
     """The order that each of these texts names; those that name none are left out. One query."""
     ids = {name: identity for name in names if (identity := _as_id(name)) is not None}
-    numbers = {name: _as_number(name) for name in names if name not in ids}
+    numbers = {name: typed(name) for name in names if name not in ids}
     rows = list(Order.objects.filter(Q(pk__in=set(ids.values())) | Q(number__in=set(numbers.values()))))
     by_id, by_number = {row.id: row for row in rows}, {row.number: row for row in rows}
     found = {name: by_id.get(identity) for name, identity in ids.items()}
@@ -132,12 +133,6 @@ def _as_id(name: str) -> UUID | None:
         return UUID(name.strip())
     except ValueError:
         return None
-
-
-def _as_number(name: str) -> str:
-    """The number as it is kept: capitals, with its `M-`."""
-    number = name.strip().upper().replace("\0", "")
-    return f"M-{number}" if number.isascii() and number.isdigit() else number
 
 
 # --- what became of each ----------------------------------------------------------------------------------------------

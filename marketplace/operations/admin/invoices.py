@@ -20,6 +20,7 @@ from marketplace.paper.http import respond
 from orders import selectors
 from orders.invoicing import pdf
 from orders.models import CreditNote, Invoice
+from orders.numbers import typed
 
 
 def _numbered(term: str) -> Q | None:
@@ -35,7 +36,7 @@ def _of_order(term: str, at: str) -> Q:
     identity = as_uuid(term)
     if identity is not None:
         return Q(**{f"{at}order_id": identity})
-    return Q(**{f"{at}order__number": f"M-{term}" if term.isdecimal() else term.upper()})
+    return Q(**{f"{at}order__number": typed(term)})
 
 
 def _rate(invoice: Invoice) -> str:

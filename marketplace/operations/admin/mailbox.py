@@ -20,6 +20,7 @@ from marketplace.operations.admin.base import EndlessAdmin, StoryAdmin, age, as_
 from orders.messages import writing
 from orders.messages.models import Message
 from orders.models import Order
+from orders.numbers import typed
 
 # The mail's own styles, and nothing that moves or comes from elsewhere.
 _MAIL_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-popups"
@@ -56,7 +57,7 @@ class MailboxAdmin(StoryAdmin, EndlessAdmin):
         if "@" in term:
             return queryset.filter(recipient__iexact=term), False
         identity = as_uuid(term)
-        number = f"M-{term}" if term.isdecimal() else term.upper()
+        number = typed(term)
         orders = Order.objects.filter(Q(pk=identity) if identity else Q(number=number))
         ids = Message.objects.filter(order_id__in=orders.values("id")).values_list("id", flat=True)
         return queryset.filter(message_id__in=[writing.message_id(one) for one in ids]), False

@@ -26,6 +26,7 @@ from orders.messages import again, writing
 from orders.messages.models import Message
 from orders.messages.selectors import messages_of
 from orders.models import Order
+from orders.numbers import typed
 
 MAY_RESEND: Final = "orders.resend_message"
 
@@ -68,7 +69,7 @@ class MessageAdmin(StoryAdmin, EndlessAdmin):
             return queryset.filter(pk=identity) | queryset.filter(order_id=identity), False
         if "@" in term:
             return queryset.filter(recipient__iexact=term), False
-        number = f"M-{term}" if term.isdecimal() else term.upper()
+        number = typed(term)
         return queryset.filter(order_id__in=Order.objects.filter(number=number).values("id")), False
 
     def get_urls(self) -> list[URLPattern]:

@@ -21,6 +21,7 @@ from marketplace.operations.story import order_page
 from marketplace.sagas.models import ArchivedSaga, SagaInstance
 from orders.fraud import reviews
 from orders.models import Order, Status
+from orders.numbers import typed
 from orders.returns.selectors import returns_of
 from payments.models import Payment
 
@@ -56,7 +57,7 @@ class OrderAdmin(StoryAdmin):
             return queryset.filter(Q(pk=identity) | of_a_saga), False
         if "@" in term:
             return queryset.filter(Q(email__iexact=term) | Q(user_id=term)), False
-        number = f"M-{term}" if term.isdecimal() else term.upper()
+        number = typed(term)
         paid = Payment.objects.filter(gateway_reference=term).values("reference_id")
         return queryset.filter(Q(number=number) | Q(user_id=term) | Q(pk__in=paid)), False
 

@@ -13,6 +13,7 @@ from marketplace.operations.admin.base import EndlessAdmin, StoryAdmin, age, as_
 from marketplace.operations.admin.filters import EventTopic, Published
 from marketplace.outbox.models import OutboxEvent, Unpublished, shard_of
 from orders.models import Order
+from orders.numbers import typed
 
 
 def waiting(events: list[OutboxEvent]) -> set[int]:
@@ -67,7 +68,7 @@ class EventAdmin(StoryAdmin, EndlessAdmin):
         identity = as_uuid(term)
         if identity is not None:
             return queryset.filter(Q(subject_id=identity) | Q(saga_id=identity) | Q(event_id=identity)), False
-        number = f"M-{term}" if term.isdecimal() else term.upper()
+        number = typed(term)
         return queryset.filter(subject_id__in=Order.objects.filter(number=number).values("pk")), False
 
     def story(self, request: HttpRequest, obj: Model) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from marketplace.operations import wording
 from marketplace.operations.admin.base import EndlessAdmin, ReadOnlyAdmin, age, order_link
 from marketplace.operations.admin.inboxes import InboxAdmin
 from orders import services as orders
+from orders.numbers import typed
 
 _ADDRESS = ("name", "line1", "line2", "postal_code", "city", "country")
 _WHERE = "Where it goes"
@@ -153,7 +154,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        number = f"M-{term}" if term.isdecimal() else term.upper()
+        number = typed(term)
         return queryset.filter(Q(number=number) | Q(tracking_number=term)), False
 
     @display(description="planned", ordering="id")

@@ -13,6 +13,7 @@ from marketplace.operations import diagnosis, wording
 from marketplace.operations.admin.base import StoryAdmin, age, amount, as_uuid, order_link, order_number
 from marketplace.operations.story import payment_pages
 from orders.models import Order
+from orders.numbers import typed
 from payments.models import Payment
 
 
@@ -43,7 +44,7 @@ class PaymentAdmin(StoryAdmin):
         identity = as_uuid(term)
         if identity is not None:
             return queryset.filter(Q(pk=identity) | Q(reference_id=identity)), False
-        number = f"M-{term}" if term.isdecimal() else term.upper()
+        number = typed(term)
         ordered = Order.objects.filter(number=number).values("pk")
         wanted = Q(gateway_reference=term) | Q(authorization_key=term) | Q(reference_id__in=ordered)
         return queryset.filter(wanted), False

@@ -26,6 +26,7 @@ from marketplace.operations.story import PaymentPage
 from marketplace.sagas.models import SagaInstance, Status
 from orders import services
 from orders.models import BEFORE_CONFIRMATION, Order
+from orders.numbers import typed
 from payments.models import Attempt, Refund
 from payments.refunds import left_of
 from payments.selectors import PaymentView, captured_payment
@@ -157,7 +158,7 @@ class RefundAdmin(StoryAdmin):
         identity = as_uuid(term)
         if identity is not None:
             return queryset.filter(Q(pk=identity) | Q(payment_id=identity) | Q(payment__reference_id=identity)), False
-        number = f"M-{term}" if term.isdecimal() else term.upper()
+        number = typed(term)
         ordered = Order.objects.filter(number=number).values("pk")
         wanted = Q(gateway_reference=term) | Q(actor=term) | Q(payment__reference_id__in=ordered)
         return queryset.filter(wanted), False

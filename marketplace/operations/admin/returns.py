@@ -22,6 +22,7 @@ from marketplace.operations.admin.base import StoryAdmin, age, as_uuid, order_li
 from marketplace.operations.admin.filters import ReturnState
 from marketplace.sagas.models import SagaInstance
 from orders.models import Return
+from orders.numbers import typed
 from orders.returns import selectors, services
 from orders.returns.errors import UnknownReturn
 from orders.returns.selectors import ReturnView, number_of
@@ -107,8 +108,7 @@ class ReturnAdmin(StoryAdmin):
         if identity is not None:
             return queryset.filter(pk=identity) | queryset.filter(order_id=identity), False
         number, _, sequence = term.upper().partition("-R")
-        number = f"M-{number}" if number.isdecimal() else number
-        rows = queryset.filter(order__number=number)
+        rows = queryset.filter(order__number=typed(number))
         if sequence:
             rows = rows.filter(sequence=int(sequence)) if sequence.isdecimal() and len(sequence) < 5 else rows.none()
         return rows | queryset.filter(requested_by=term), False

@@ -23,6 +23,7 @@ from marketplace.operations.subjects import number_behind, order_behind, orders_
 from marketplace.sagas import archive, standby
 from marketplace.sagas.models import SagaInstance
 from orders.models import Order
+from orders.numbers import typed
 from payments.models import Refund
 
 
@@ -55,7 +56,7 @@ class SagaAdmin(HoldingAdmin):
             return queryset.filter(
                 Q(pk=identity) | Q(subject_id=identity) | Q(subject_id__in=_refunds_of([identity]))
             ), False
-        number = f"M-{term}" if term.isdecimal() else term.upper()
+        number = typed(term)
         orders = list(Order.objects.filter(number=number).values_list("pk", flat=True))
         if orders:
             return queryset.filter(subject_id__in=[*orders, *_refunds_of(orders)]), False

@@ -20,6 +20,7 @@ from marketplace.operations.admin.base import (
 )
 from marketplace.operations.admin.filters import RunsLow
 from orders.models import Order
+from orders.numbers import typed
 
 MOST_HOLDS: Final = 100
 MOST_ENTRIES: Final = 50
@@ -87,7 +88,7 @@ class OfOrders(EndlessAdmin):
         identity = as_uuid(term)
         if identity is not None:
             return queryset.filter(owner_id=identity), False
-        number = f"M-{term}" if term.isdecimal() else term.upper()
+        number = typed(term)
         return queryset.filter(Q(sku=term) | Q(owner_id__in=Order.objects.filter(number=number).values("pk"))), False
 
     @display(description="order")

@@ -16,6 +16,7 @@ from marketplace.kernel.clock import database_now
 from marketplace.operations.admin.warehouse.base import WarehousePages
 from marketplace.operations.admin.warehouse.forms import NamesForm
 from marketplace.paper.http import respond
+from orders.numbers import typed
 
 RECENT: Final = timedelta(hours=24)
 MOST_BATCHES: Final = 20
@@ -56,7 +57,7 @@ class PrintingPages(WarehousePages):
         if "recent" in request.POST:
             return picking.labelled_since(database_now() - RECENT, limit=batches.MOST)
         names = form.cleaned_data["names"] if form.is_bound else []
-        asked = [f"M-{name}" if name.isascii() and name.isdigit() else name.upper() for name in names]
+        asked = [typed(name) for name in names]
         return [view for view in picking.by_number([*asked, *names]) if view.tracking_number]
 
     def printed_labels(self, request: HttpRequest, batch_id: UUID, *, only_new: bool = False) -> HttpResponseBase:
