@@ -40,12 +40,11 @@ REPLAYABLE = {"payments.WebhookEvent"}
 # And this, which can be dealt with, with a reason (`test_cases`).
 SETTLED = {"payments.ReconciliationCase"}
 # And this: rules that staff keeps, on record, and reviews, which are decided with a reason (`test_fraud`).
-PARCELS = {"fulfillment.Shipment", "fulfillment.CarrierEvent", "fulfillment.DeliveryRate"}
 FRAUD = {"orders.FraudRule", "orders.DenyEntry", "orders.RuleChange", "orders.Review"}
 # And this: returns are approved, rejected and received with a reason (`test_returns`).
 RETURNS = {"orders.Return"}
 # And these: parcels are packed, and their labels printed (`test_warehouse`); how long they take is kept by people.
-PARCELS = {f"fulfillment.{name}" for name in ("Shipment", "Batch", "CarrierEvent", "DeliveryRate")}
+PARCELS = {f"fulfillment.{name}" for name in ("Shipment", "Batch", "CarrierEvent", "DeliveryRate", "Scan")}
 
 
 def address(model, action, *arguments):
