@@ -1,10 +1,7 @@
 """Taking a webhook in: verified, written down once, and no more, so that it is answered at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
-
-from django.db import connection, transaction
 
 from fulfillment import carriers
 from fulfillment.carriers.base import Notice, NotUnderstood
@@ -12,12 +9,10 @@ from fulfillment.errors import UnknownCarrier, WebhookTooLarge
 from fulfillment.inbox.processing import BELL
 from fulfillment.models import EVENT_ID_LENGTH, KEY_LENGTH
 from marketplace.inbox import PATIENCE
+from marketplace.inbox.arrival import LARGEST, Receipt, as_text, can_be_kept, keep
 from marketplace.kernel import bulk
 
-LARGEST: Final = 256 * 1024  # bytes; the largest that carriers send are some tens of kilobytes
 MOST_SCANS: Final = 500
-# The carrier sends it again if it is not answered; better that than to have it wait for a database that is stuck.
-_PATIENCE: Final = "800ms"
 
 _STORE: Final = """
     INSERT INTO fulfillment_carrierevent
@@ -27,14 +22,6 @@ _STORE: Final = """
     FROM clock_timestamp() AS now
     ON CONFLICT (carrier, event_id) DO NOTHING
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a webhook: it is on record, by this delivery or by an earlier one."""
-
-    event_id: str
-    duplicate: bool
 
 
 def receive(carrier: str, *, body: bytes, headers: Mapping[str, str]) -> Receipt:
@@ -50,15 +37,9 @@ def receive(carrier: str, *, body: bytes, headers: Mapping[str, str]) -> Receipt
         raise WebhookTooLarge(limit=LARGEST)
     notice = carriers.carrier(carrier).verify(body=body, headers=headers)
     _check(notice)
-    payload = body.decode(errors="replace").replace("\x00", "\ufffd")  # PostgreSQL's text holds no NUL
     said = (notice.event_id, notice.kind, notice.shipment_key, notice.reference, notice.tracking_number)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_PATIENCE])
-        told = (bulk.to_json(_scans(notice)), payload, notice.occurred_at, PATIENCE.total_seconds())
-        cursor.execute(_STORE, [carrier, *said, *told])
-        new = cursor.rowcount == 1
-        if new:
-            transaction.on_commit(BELL.ring)
+    told = (bulk.to_json(_scans(notice)), as_text(body), notice.occurred_at, PATIENCE.total_seconds())
+    new = keep(_STORE, [carrier, *said, *told], ring=BELL.ring)
     return Receipt(notice.event_id, duplicate=not new)
 
 
@@ -70,7 +51,7 @@ def _check(notice: Notice) -> None:
     fits = fits and len(notice.shipment_key) <= KEY_LENGTH and len(notice.tracking_number) <= 100
     fits = fits and all(0 < len(scan.event_id) <= EVENT_ID_LENGTH for scan in notice.scans)
     dated = all(at.tzinfo is not None for at in (notice.occurred_at, *(scan.occurred_at for scan in notice.scans)))
-    if not fits or not dated or len(notice.scans) > MOST_SCANS or any("\x00" in text for text in texts):
+    if not fits or not dated or len(notice.scans) > MOST_SCANS or not all(map(can_be_kept, texts)):
         raise NotUnderstood
 
 

@@ -2,22 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
-from django.db import connection, transaction
-
 from marketplace.inbox import PATIENCE
+from marketplace.inbox.arrival import LARGEST, Receipt, as_text, can_be_kept, keep
 from payments import gateways
 from payments.gateways.base import NotUnderstood
 from payments.inbox import bell
 from payments.inbox.errors import UnknownGateway, WebhookTooLarge
 from payments.models import EVENT_ID_LENGTH, KEY_LENGTH
-
-LARGEST: Final = 256 * 1024  # bytes; the largest that providers send are some tens of kilobytes
-# The gateway sends it again if it is not answered; better that than to have it wait for a database that is stuck.
-_PATIENCE: Final = "800ms"
 
 # Stripe sends along what a buyer's browser confirms the payment with: neither for our books nor for our staff's eyes.
 _OF_THE_BUYER: Final = re.compile(r'("client_secret"\s*:\s*)"[^"]*"')
@@ -32,14 +25,6 @@ _STORE: Final = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a webhook: it is on record, by this delivery or by an earlier one."""
-
-    event_id: str
-    duplicate: bool
-
-
 def receive(gateway: str, *, body: bytes, headers: Mapping[str, str]) -> Receipt:
     """Verify the raw `body` of a webhook and write it down, once per event; a worker is told when it is committed.
 
@@ -52,16 +37,10 @@ def receive(gateway: str, *, body: bytes, headers: Mapping[str, str]) -> Receipt
     if len(body) > LARGEST:
         raise WebhookTooLarge(limit=LARGEST)
     notice = gateways.gateway(gateway).verify(body=body, headers=headers)
-    text = body.decode(errors="replace").replace("\x00", "\ufffd")  # PostgreSQL's text holds no NUL
-    payload = _OF_THE_BUYER.sub(r'\1"(not kept)"', text)
+    payload = _OF_THE_BUYER.sub(r'\1"(not kept)"', as_text(body))
     said = (notice.event_id, notice.kind, notice.authorization_key, notice.reference)
     fits = 0 < len(notice.event_id) <= EVENT_ID_LENGTH and len(notice.kind) <= 100
-    if not fits or max(map(len, said)) > KEY_LENGTH or any("\x00" in text for text in said):
+    if not fits or max(map(len, said)) > KEY_LENGTH or not all(map(can_be_kept, said)):
         raise NotUnderstood
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_PATIENCE])
-        cursor.execute(_STORE, [gateway, *said, payload, notice.occurred_at, PATIENCE.total_seconds()])
-        new = cursor.rowcount == 1
-        if new:
-            transaction.on_commit(partial(bell.ring))
+    new = keep(_STORE, [gateway, *said, payload, notice.occurred_at, PATIENCE.total_seconds()], ring=bell.ring)
     return Receipt(notice.event_id, duplicate=not new)

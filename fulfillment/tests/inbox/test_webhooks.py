@@ -77,6 +77,12 @@ def test_a_scan_is_taken_in_once_however_often_it_comes(client, sandbox_carrier,
     assert set(CarrierEvent.objects.values_list("status", flat=True)) == {"DONE"}
 
 
+def test_half_a_character_is_not_understood(client, sandbox_carrier, parcel):
+    body = told(key_of(parcel), "PICKED_UP").replace('"place": ""', '"place": "\\ud800"')
+    assert post(client, sandbox_carrier, body).json()["code"] == "webhook_not_understood"
+    assert not CarrierEvent.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("how", "status"),
     [

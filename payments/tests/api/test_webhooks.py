@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from payments.inbox.receiving import LARGEST
+from marketplace.inbox.arrival import LARGEST
 from payments.models import WebhookEvent
 from payments.testing import sign, signed_webhook
 
