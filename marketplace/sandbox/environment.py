@@ -1,10 +1,12 @@
 """How a sandbox service is told what to do, read from the environment and checked. All raise `BadOption`."""
 
+import argparse
 import base64
 import binascii
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 DAY_SECONDS = 24 * 3600
@@ -22,6 +24,24 @@ class Webhooks:
 
 class BadOption(Exception):
     """Something was asked for that makes no sense; the message says what, in one line."""
+
+
+def command_line(arguments: Sequence[str], *, module: str, what: str, told: str, port: int) -> tuple[str, int, Path]:
+    """Read `--listen` and `--data`: host, port, and the folder of the ledger. Exits as argparse does.
+
+    `what` says in a sentence what `module` is, `told` which variables of the environment it reads; `port` is the usual.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=what,
+        epilog=told.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    usual = f"127.0.0.1:{port}"
+    parser.add_argument("--listen", default=usual, metavar="HOST:PORT", help="port 0 takes a free one")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="where the ledger is kept")
+    given = parser.parse_args(arguments)
+    return *listen_at(given.listen), given.data
 
 
 def webhooks(environment: Mapping[str, str], prefix: str) -> Webhooks | None:

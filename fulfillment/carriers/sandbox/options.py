@@ -14,13 +14,12 @@ SANDBOX_CARRIER_WEBHOOK_DISORDER_SECONDS  each is late by up to so much, so that
 CARRIER_TIMEOUT_SECONDS                   how long the shop waits for an answer
 """
 
-import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from marketplace.sandbox.environment import DAY_SECONDS, Webhooks, api_key, choice, listen_at, number, url, webhooks
+from marketplace.sandbox.environment import DAY_SECONDS, Webhooks, api_key, choice, command_line, number, url, webhooks
 from marketplace.sandbox.telling import Manner
 
 
@@ -50,21 +49,14 @@ class Options:
 
 def read(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Options:
     """Read the command line and the environment. Raises `BadOption`, or exits as argparse does."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fulfillment.carriers.sandbox",
-        description="The sandbox carrier.",
-        epilog=(__doc__ or "").partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    host, port, data = command_line(
+        arguments, module="fulfillment.carriers.sandbox", what="The sandbox carrier.", told=__doc__ or "", port=9001
     )
-    parser.add_argument("--listen", default="127.0.0.1:9001", metavar="HOST:PORT", help="port 0 takes a free one")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="where the ledger is kept")
-    given = parser.parse_args(arguments)
-    host, port = listen_at(given.listen)
     told = webhooks(environment, "SANDBOX_CARRIER_WEBHOOK")
     return Options(
         host=host,
         port=port,
-        data=given.data,
+        data=data,
         api_key=api_key(environment, "SANDBOX_CARRIER_API_KEY", "ck_sandbox"),
         failure_rate=number(environment, "SANDBOX_CARRIER_FAILURE_RATE", 0.0, float, low=0, high=1),
         latency_seconds=number(environment, "SANDBOX_CARRIER_LATENCY_MS", 0, int, low=0, high=60_000) / 1000,

@@ -19,13 +19,12 @@ PAYMENT_LATENCY_MS                by which the answer to whatever moves money is
 PAYMENT_TIMEOUT_SECONDS           how long the shop waits for an answer
 """
 
-import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from marketplace.sandbox.environment import DAY_SECONDS, Webhooks, api_key, choice, listen_at, number, url
+from marketplace.sandbox.environment import DAY_SECONDS, Webhooks, api_key, choice, command_line, number, url
 from marketplace.sandbox.environment import webhooks as read_webhooks
 
 
@@ -60,21 +59,18 @@ class Options:
 
 def read(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Options:
     """Read the command line and the environment. Raises `BadOption`, or exits as argparse does."""
-    parser = argparse.ArgumentParser(
-        prog="python -m payments.gateways.sandbox",
-        description="The sandbox payment gateway.",
-        epilog=(__doc__ or "").partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    host, port, data = command_line(
+        arguments,
+        module="payments.gateways.sandbox",
+        what="The sandbox payment gateway.",
+        told=__doc__ or "",
+        port=9000,
     )
-    parser.add_argument("--listen", default="127.0.0.1:9000", metavar="HOST:PORT", help="port 0 takes a free one")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="where the ledger is kept")
-    given = parser.parse_args(arguments)
-    host, port = listen_at(given.listen)
     webhooks = read_webhooks(environment, "SANDBOX_WEBHOOK")
     return Options(
         host=host,
         port=port,
-        data=given.data,
+        data=data,
         api_key=api_key(environment, "SANDBOX_API_KEY", "sk_sandbox"),
         failure_rate=number(environment, "PAYMENT_FAILURE_RATE", 0.0, float, low=0, high=1),
         latency_seconds=number(environment, "PAYMENT_LATENCY_MS", 0, int, low=0, high=60_000) / 1000,
