@@ -85,6 +85,9 @@ def tell_seen(order_id: UUID, *, who: str, now: datetime) -> list[str]:
 
 def credit(done: Iterable[RefundView], *, now: datetime) -> None:
     """Give a credit note for each of these refunds that are done, where one is due. Comes last in a transaction."""
+    done = list(done)
+    if len(done) > 1:
+        invoicing.lock({refund.reference_id for refund in done})
     for refund in done:
         invoicing.credit_refund(
             refund.reference_id, amount_minor=refund.amount_minor, key=f"refund:{refund.id}", now=now

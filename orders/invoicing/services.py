@@ -1,5 +1,6 @@
 """What others may ask of the invoicing."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -37,6 +38,15 @@ def credit(order_id: UUID, *, amount_minor: int, reason: str, key: str, now: dat
         raise CreditTooLarge(invoice=invoice.number, left_minor=invoice.total_minor - invoice.credited_minor)
     note = crediting.credit_part(invoice, key=key, amount_minor=amount_minor, reason=reason[:200], now=now)
     return credit_note_view(note)
+
+
+def lock(order_ids: Collection[UUID]) -> None:
+    """Lock the invoices of these orders, in the order of their ids, before credit notes are given for several of them.
+
+    Needs the caller's transaction. The first note takes the counter of the numbers too, and who has that must not wait
+    for an invoice any more: somebody may hold it who waits for the counter.
+    """
+    list(Invoice.objects.select_for_update(no_key=True).filter(pk__in=order_ids).order_by("pk").values_list("pk"))
 
 
 @transaction.atomic

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -10,7 +11,7 @@ from marketplace.kernel.clock import database_now
 from marketplace.operations.auditor import papers
 from marketplace.operations.auditor.snapshot import snapshot
 from marketplace.sagas.models import SagaInstance
-from orders import services
+from orders import refunding, services
 from orders.errors import CreditKeyReused, CreditTooLarge, NotInvoiced
 from orders.invoicing import issuing, selectors
 from orders.invoicing import services as invoicing
@@ -135,6 +136,26 @@ def test_workers_that_confirm_at_once_take_turns(shop):
     assert {shop.now(order).status for order in orders} == {"CONFIRMED"}
     assert numbers() == list(range(1, 121))
     assert Series.objects.get().last == 120
+    assert findings() == []
+
+
+def test_who_credits_several_waits_for_no_invoice_with_the_counter_in_hand(shop):
+    shop.stocked("lamp", 5)
+    first, second = shop.bought("lamp"), shop.bought("lamp")
+    due = [SimpleNamespace(id=order.id, reference_id=order.id, amount_minor=10) for order in (first, second)]
+
+    def both():
+        with transaction.atomic():
+            refunding.credit(due, now=database_now())
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Invoice.objects.select_for_update().get(pk=second.id)
+            waiter = pool.submit(aside, both)
+            waiting_for_a_lock(1)
+            invoicing.credit(second.id, amount_minor=5, reason="Scratched.", key="s", now=database_now())
+        waiter.result(10)
+    assert sorted(CreditNote.objects.values_list("amount_minor", flat=True)) == [5, 10, 10]
     assert findings() == []
 
 
