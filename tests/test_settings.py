@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_HSTS_SECONDS", "SECURE_PROXY_SSL_HEADER")
+NAMES = (
+    "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "LANGUAGE_COOKIE_SECURE", "SECURE_HSTS_SECONDS",
+    "SECURE_PROXY_SSL_HEADER",
+)  # fmt: skip
 TELL = f"""
 import json
 from marketplace import settings
@@ -31,11 +34,11 @@ def read(**environment: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("environment", "found"),
     [
-        ({"PUBLIC_URL": "http://127.0.0.1:8000"}, [False, False, 0, None]),
-        ({"PUBLIC_URL": "https://shop.example"}, [True, True, 3600, None]),
+        ({"PUBLIC_URL": "http://127.0.0.1:8000"}, [False, False, False, 0, None]),
+        ({"PUBLIC_URL": "https://shop.example"}, [True, True, True, 3600, None]),
         (
             {"PUBLIC_URL": "https://shop.example", "TRUSTED_PROXIES": "1", "HSTS_SECONDS": "60"},
-            [True, True, 60, ["HTTP_X_FORWARDED_PROTO", "https"]],
+            [True, True, True, 60, ["HTTP_X_FORWARDED_PROTO", "https"]],
         ),
     ],
     ids=["http", "https", "behind a proxy"],

@@ -10,7 +10,7 @@ from marketplace.idempotency import errors as keys
 from marketplace.kernel import errors as kernel
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.storefront import refusals
-from marketplace.storefront.tests.pages import look, press_buy_now
+from marketplace.storefront.tests.pages import Page, look, press_buy_now, remember_address
 from orders import errors
 from orders.models import Order
 from orders.returns import errors as returns
@@ -113,6 +113,16 @@ class TestChoosing:
 
 @pytest.mark.django_db(transaction=True)
 class TestOrders:
+    def test_a_page_that_answers_a_press_comes_back_as_the_page_that_was_pressed(self, shop, guest):
+        shop.stocked("laptop-1", 5)
+        remember_address(guest)
+        form = look(guest, "/products/laptop-1").fields("/buy")
+        page = Page(guest.post("/buy", {**form, "quantity": "1000"}))
+        assert page.status == 400
+        assert page.fields("/language") == {"next": "/products/laptop-1?quantity=1000"}
+        page = Page(guest.post("/language", {**page.fields("/language"), "language": "de"}, follow=True))
+        assert (page.status, page.text("buy-now")) == (200, "Jetzt kaufen")
+
     def test_an_order_is_placed_in_the_language_that_was_chosen(self, shop, guest):
         shop.stocked("laptop-1", 5)
         guest.post("/language", {"language": "de"})
