@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from payments import observations, services
 from payments.gateways.base import Outcome, Reply
@@ -41,6 +41,32 @@ def pass_on(*, now: datetime, payment_id: UUID | None = None, limit: int = 100) 
         due = due.filter(payment_id=payment_id)
     ids = list(due.order_by("id").values_list("id", flat=True)[:limit])
     return sum(_tell(one, now=now) + _undo(one, now=now) for one in ids)
+
+
+def parked() -> QuerySet[Observation]:
+    """The news that a person has to look at: they could not be told, or the money not given back, for a day."""
+    return Observation.objects.filter(status=NewsStatus.PARKED)
+
+
+def try_again(observation_id: int, *, actor: str, now: datetime) -> bool:
+    """Have a parked piece of news tried once more; answer False where it is not parked any more.
+
+    Money that was on its way back goes on going back, by the same key. If that fails again, it is parked again. Takes
+    its own transaction.
+    """
+    with transaction.atomic():
+        row = _take(observation_id, NewsStatus.PARKED, wait=True)
+        if row is None:
+            return False
+        ways_back = Attempt.objects.filter(payment_id=row.payment_id, idempotency_key__contains=_key_of_way_back(row))
+        row.status, row.due_at = (NewsStatus.UNDOING if ways_back.exists() else NewsStatus.NEW), now
+        row.save(update_fields=["status", "due_at"])
+    log.warning("payment_news_tried_again", observation=observation_id, actor=actor)
+    return True
+
+
+def _key_of_way_back(row: Observation) -> str:
+    return f":late:{row.id}:"
 
 
 def _tell(observation_id: int, *, now: datetime) -> int:
@@ -72,7 +98,7 @@ def _undo(observation_id: int, *, now: datetime) -> int:
             if row is None:
                 return 0
             payment = Payment.objects.get(pk=row.payment_id)
-            operation, key = _way_back(payment, f"{payment.authorization_key}:late:{row.id}")
+            operation, key = _way_back(payment, f"{payment.authorization_key}{_key_of_way_back(row)}")
             if payment.status in HOLDING:
                 call = services.begin_for(operation, payment.id, key=key, number=row.tries + 1, now=now)
             else:
@@ -94,16 +120,18 @@ def _undo(observation_id: int, *, now: datetime) -> int:
 
 def _way_back(payment: Payment, key: str) -> tuple[Operation, str]:
     """Return by which operation, and key, money is given back; what turned out to be captured is not voided again."""
-    void = f"{key}:void"
+    void = f"{key}void"
     captured = Attempt.objects.filter(idempotency_key=void, outcome=Outcome.REFUSED).exists()
     if payment.status == PaymentStatus.AUTHORIZED and not captured:
         return Operation.VOID, void
-    return Operation.REFUND, f"{key}:refund"
+    return Operation.REFUND, f"{key}refund"
 
 
 def _given_back(row: Observation, operation: Operation, reply: Reply, *, now: datetime) -> None:
     if reply.outcome is not Outcome.DONE:
-        Observation.objects.filter(pk=row.id).update(last_error=f"{operation}: {reply.message or reply.code}")
+        row.last_error = f"{operation}: {reply.message or reply.code}"
+        row.save(update_fields=["last_error"])
+        _park_if_old(row, now=now)
         return
     payment = Payment.objects.get(pk=row.payment_id)
     _settle(row, NewsStatus.UNDONE)
@@ -139,6 +167,7 @@ def _try(observation_id: int, work: Callable[[], int], *, now: datetime, atomic:
             row = Observation.objects.select_for_update().get(pk=observation_id)
             if row.due_at is not None:
                 _count(row, now=now, error=f"{type(error).__name__}: {error}")
+                _park_if_old(row, now=now)
         return 0
 
 
@@ -153,13 +182,18 @@ def _settle(row: Observation, status: NewsStatus, *, due_at: datetime | None = N
 
 
 def _count(row: Observation, *, now: datetime, error: str) -> None:
-    """Count a try, and say when the next one is."""
+    """Count a try, and say when the next one is, should nothing be heard of this one."""
     row.tries, row.last_error = row.tries + 1, error or row.last_error
     row.due_at = now + min(FIRST_PAUSE * 2 ** min(row.tries - 1, 20), LONGEST_PAUSE)
+    row.save(update_fields=["due_at", "last_error", "tries"])
+
+
+def _park_if_old(row: Observation, *, now: datetime) -> None:
+    """Leave to a person what has failed for so long: to be called after a try that did, not before one."""
     if now - row.created_at > PATIENCE:
         row.status, row.due_at = NewsStatus.PARKED, None
+        row.save(update_fields=["status", "due_at"])
         log.error("payment_news_parked", observation=row.id, payment=str(row.payment_id), error=row.last_error)
-    row.save(update_fields=["status", "due_at", "last_error", "tries"])
 
 
 def _observed(row: Observation) -> Observed:

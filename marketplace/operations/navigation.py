@@ -34,6 +34,7 @@ _GROUPS = (
             ("Invoices", "receipt", "orders_invoice_changelist", "orders.view_invoice"),
             ("Credit notes", "undo", "orders_creditnote_changelist", "orders.view_creditnote"),
             ("Webhooks", "webhook", "payments_webhookevent_changelist", "payments.view_webhookevent"),
+            ("News that are stuck", "sync_problem", "payments_observation_changelist", "payments.view_observation"),
         ),
     ),
     (

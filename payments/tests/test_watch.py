@@ -100,6 +100,27 @@ def test_it_is_given_back_once_however_often_that_is_tried(bank, settings, nobod
     assert bank.movements(key_of(order, "AUTHORIZE")) == [("AUTHORIZE", 1299), ("VOID", 1299)]
 
 
+def test_late_money_that_could_not_go_back_for_a_day_goes_back_when_a_person_asks(bank, settings, nobody_listens):
+    order, on_its_way = given_up()
+    send(on_its_way)
+    watch.look_due(now=LATER)
+    there, settings.SANDBOX_GATEWAY_URL = settings.SANDBOX_GATEWAY_URL, nobody_listens
+    news.pass_on(now=LATER)
+    row = news.parked().first()
+    assert row is None
+    later = LATER + timedelta(hours=25)
+    news.pass_on(now=later)
+    (row,) = news.parked()
+    assert (row.due_at, row.tries) == (None, 2)
+    settings.SANDBOX_GATEWAY_URL = there
+    assert news.pass_on(now=later) == 0  # nothing happens by itself any more
+    assert [news.try_again(row.id, actor="ada", now=later) for _ in range(2)] == [True, False]
+    news.pass_on(now=later)
+    assert status(order) == ("VOIDED", 0, 0)
+    assert bank.movements(key_of(order, "AUTHORIZE")) == [("AUTHORIZE", 1299), ("VOID", 1299)]
+    assert not news.parked().exists()
+
+
 def test_who_wants_the_money_keeps_it(bank):
     observations.listen(lambda observed: observed.detail["late"])
     order, on_its_way = given_up()

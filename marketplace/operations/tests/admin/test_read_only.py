@@ -35,8 +35,8 @@ WITH_PAGES = [model for model in READ_ONLY if model is not IdempotencyRecord]
 KEPT_BY_PEOPLE = {"inventory.Product", "inventory.Category", "accounts.User", "auth.Group"}
 # These can be sent again, or looked at (`test_messages`).
 MAILS = {"orders.Message", "mail.CollectedMail"}
-# And this, which can be looked into again (`test_webhooks`).
-REPLAYABLE = {"payments.WebhookEvent"}
+# And these, which can be looked into again (`test_webhooks`).
+REPLAYABLE = {"payments.WebhookEvent", "payments.Observation"}
 # And this, which can be dealt with, with a reason (`test_cases`).
 SETTLED = {"payments.ReconciliationCase"}
 # And this: rules that staff keeps, on record, and reviews, which are decided with a reason (`test_fraud`).

@@ -13,7 +13,7 @@ from fulfillment.tests.warehouse import NOW, packed
 from marketplace.accounts.models import User
 from marketplace.kernel.clock import database_now
 from payments.inbox import processing, receiving
-from payments.models import WebhookEvent
+from payments.models import Observation, Payment, WebhookEvent
 from payments.testing import signed_webhook
 from payments.tests.cashier import HELD as HELD_REPLY
 from payments.tests.cashier import hear, key_of, open_payment
@@ -45,6 +45,26 @@ def reader(client, *codenames):
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_webhookevent", *codenames]))
     client.force_login(user)
     return client
+
+
+def test_news_that_are_stuck_are_tried_again_by_whoever_may(webhook, staff, client):
+    now = database_now()
+    payment = Payment.objects.get()
+    row = Observation.objects.create(
+        payment=payment, event_id="evt_2", kind="authorized", detail={"amount_minor": 1299}, occurred_at=now,
+        created_at=now, status="PARKED", tries=9, last_error="VOID: Nobody answers.",
+    )  # fmt: skip
+    address = reverse("admin:payments_observation_changelist")
+    page = staff.get(address).content.decode()
+    assert "VOID: Nobody answers." in page
+    asked = {"action": "try_again", "_selected_action": [str(row.pk)]}
+
+    reader(client, "view_observation").post(address, asked)
+    assert Observation.objects.get(pk=row.pk).status == "PARKED"
+
+    reader(client, "view_observation", "replay_webhookevent").post(address, asked)
+    found = Observation.objects.get(pk=row.pk)
+    assert (found.status, found.due_at is not None) == ("NEW", True)
 
 
 def test_the_list_says_what_came_of_each(webhook, staff):
