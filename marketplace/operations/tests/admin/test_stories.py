@@ -267,6 +267,19 @@ def test_a_parcel_that_is_stuck_is_told_of_on_the_orders_page(shop, staff):
     in_order(text, "The saga that ships it", "NEEDS_ATTENTION", f"at {saga.get().current_step}")
 
 
+def test_a_parcel_that_stands_by_leads_to_what_it_waits_for(shop, staff):
+    order = shop.bought("laptop-1")
+    SagaInstance.objects.filter(subject_id=order.id, name="fulfill_order").update(
+        standby="circuit:carrier-sandbox", standby_since=database_now(), current_step="buy_label", wait_until=None
+    )
+
+    in_order(
+        read(staff, "orders_order_change", order.id), "The parcel stands by before buy label", "nobody answers there"
+    )
+    hero = html_of(staff, order).partition('aria-label="Where it is, and why"')[2].partition("</section>")[0]
+    assert reverse("admin:sagas_sagainstance_standby") in hero
+
+
 def test_an_order_whose_parcel_can_not_even_be_planned_says_why(shop, staff):
     """No rate covers where it goes, so there is no parcel yet, and still that is what the page begins with."""
     address = {"name": "Ada", "line1": "1 Road", "postal_code": "1010", "city": "Wellington", "country": "NZ"}
