@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_noop as _
 
 from marketplace.storefront.presentation.money import price
+from orders.messages.locales import return_lines
 from orders.returns import selectors
 from orders.returns.selectors import Returnable, ReturnView
 from orders.selectors import OrderView
@@ -17,7 +18,11 @@ from orders.selectors import OrderView
 
 @dataclass(frozen=True, slots=True)
 class ReturnStory:
-    """One return as its buyer reads it. `by`: until when somebody has to do something, where that matters to them."""
+    """One return as its buyer reads it.
+
+    `by`: until when somebody has to do something, where that matters to them; `send_to`: where the parcel goes, line by
+    line, while it is to be sent.
+    """
 
     id: UUID
     number: str
@@ -27,6 +32,7 @@ class ReturnStory:
     items: tuple[tuple[int, str], ...]
     can_withdraw: bool
     by: datetime | None = None
+    send_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +65,10 @@ def _one_is_open(found: Sequence[ReturnView]) -> bool:
 def _story(view: ReturnView) -> ReturnStory:
     headline, what = _words(view)
     items = tuple((line.quantity, line.product_name) for line in view.lines)
-    by = view.arrive_by if view.status == "APPROVED" and view.received_at is None else None
-    return ReturnStory(view.id, view.number, view.status, headline, what, items, view.can_be_decided, by)
+    is_to_be_sent = view.status == "APPROVED" and view.received_at is None
+    by, send_to = (view.arrive_by, return_lines(get_language() or "")) if is_to_be_sent else (None, [])
+    told = (view.id, view.number, view.status, headline, what, items)
+    return ReturnStory(*told, can_withdraw=view.can_be_decided, by=by, send_to=tuple(send_to))
 
 
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {

@@ -28,7 +28,8 @@ def ask(client, order, **changes):
     return client.post(address, {**look(client, address).fields(address), **fields})
 
 
-def test_from_the_wish_to_the_money(buyer, order, shop):
+def test_from_the_wish_to_the_money(buyer, order, shop, settings):
+    settings.SHIP_FROM_STREET = "Hallenweg 7"
     page = look(buyer, f"/orders/{order.id}")
     assert page.one("return-something")["href"] == f"/orders/{order.id}/return"
     assert ask(buyer, order).headers["Location"] == f"/orders/{order.id}"
@@ -37,16 +38,19 @@ def test_from_the_wish_to_the_money(buyer, order, shop):
 
     page = look(buyer, f"/orders/{order.id}")
     assert page.text("return-headline") == "We have your wish"
-    assert page.all("return-something") == []
+    assert page.all("return-something") == page.all("return-address") == []
     services.decide(wish.id, "APPROVED", actor="ada", reason="Fine.", now=database_now())
     shop.work()
     page = look(buyer, f"/orders/{order.id}")
     assert page.text("return-headline") == "Please send it back"
     assert wish.number in page.text("return-what")
     assert page.all("withdraw-return") == []
+    for line in (settings.SELLER_NAME, "Hallenweg 7", "10115 Berlin"):
+        assert line in page.text("return-address")
     services.receive(wish.id, back={"laptop-1": Back(1)}, reason="As new.", actor="wanda", now=database_now())
     shop.work()
     page = look(buyer, f"/orders/{order.id}")
+    assert page.all("return-address") == []
     assert (page.text("return-headline"), page.text("return-what")) == (
         "Your money is back",
         "We sent €10.00 back to you.",
