@@ -208,7 +208,7 @@ def test_mails_that_wait_or_failed_are_measured(message, staff):
 
 
 def test_mails_that_wait_for_long_make_the_shop_degraded(message, staff):
-    Message.objects.update(created_at=database_now().replace(year=2020))
+    Message.objects.update(due_at=database_now().replace(year=2020))
 
     ready = staff.get("/health/ready").json()
 
