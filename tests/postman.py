@@ -7,6 +7,7 @@ from email.message import EmailMessage
 from typing import Any
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
 from marketplace.embedded.testing import free_port
 
@@ -48,6 +49,7 @@ class Postman:
     answers: list[str | Callable[[Any], None]] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)  # addresses that are refused for good
     conversations: int = 0
+    login: tuple[str, str] | None = None  # who may send, if not everybody
     _controller: Controller | None = None
 
     @property
@@ -55,13 +57,17 @@ class Postman:
         return f"smtp://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        known = {"authenticator": self._knows, "auth_required": True, "auth_require_tls": False} if self.login else {}
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **known)
         self._controller.start()
 
     def stop(self) -> None:
         if self._controller is not None:
             self._controller.stop()
             self._controller = None
+
+    def _knows(self, server: Any, session: Any, envelope: Any, mechanism: str, sent: Any) -> AuthResult:
+        return AuthResult(success=(sent.login.decode(), sent.password.decode()) == self.login)
 
     async def handle_EHLO(self, server: Any, session: Any, envelope: Any, hostname: str, replies: Any) -> Any:  # noqa: N802
         self.conversations += 1

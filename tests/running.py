@@ -53,8 +53,10 @@ class RunningShop(Site):
 
     # --- as a client of the API ---------------------------------------------------------------------------------------
 
-    def post_order(self, sku: str, *, key: str = "", token: str = "tok_visa", quantity: int = 1) -> httpx.Response:
-        body = {"items": [{"sku": sku, "quantity": quantity}], "paymentMethod": token}
+    def post_order(
+        self, sku: str, *, key: str = "", token: str = "tok_visa", quantity: int = 1, **more: Any
+    ) -> httpx.Response:
+        body = {"items": [{"sku": sku, "quantity": quantity}], "paymentMethod": token, **more}
         return self.http.post("/api/orders", json=body, headers={"Idempotency-Key": key or f"test-{uuid4()}"})
 
     def post_orders(self, sku: str, count: int, *, at_once: int = 8, **order: Any) -> list[dict[str, Any]]:

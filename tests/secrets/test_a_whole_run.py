@@ -8,14 +8,17 @@ import base64
 import json
 import re
 from contextlib import contextmanager
+from urllib.parse import quote
 
 import httpx
 import pytest
 from stripe import WebhookSignature
 
+from fulfillment.tests.carriers.easypost import fake as easypost
 from marketplace.operations.demo import PASSWORD
 from payments.tests.gateways.paypal import fake as paypal
 from payments.tests.gateways.stripe import fake as stripe
+from tests.postman import Postman
 from tests.running import RunningShop, eventually
 from tests.shop import authorization_key
 
@@ -28,12 +31,24 @@ SECRETS = {
     "SECRET_KEY": "canary0of1the2secret3key4canary5of6the7secret8key9",
     "SANDBOX_API_KEY": "sk_canary_of_the_sandbox",
     "SANDBOX_WEBHOOK_SECRET": f"whsec_{base64.b64encode(b'canary of the webhooks secret...').decode()}",
+    "SANDBOX_CARRIER_API_KEY": "ck_canary_of_the_sandbox",
+    "SANDBOX_CARRIER_WEBHOOK_SECRET": f"whsec_{base64.b64encode(b'canary of the carriers secret...').decode()}",
+    "EASYPOST_API_KEY": "EZTKcanaryOfEasyPost",
+    "EASYPOST_WEBHOOK_SECRET": "canary-of-easypost-webhooks",
+    "METRICS_TOKEN": "canary-of-the-metrics",
     "STRIPE_SECRET_KEY": "sk_test_canary_of_stripe",
     "STRIPE_WEBHOOK_SECRET": "whsec_canary_of_stripe",
     "PAYPAL_CLIENT_ID": "canary-of-paypal-client",
     "PAYPAL_CLIENT_SECRET": "canary-of-paypal-secret",
     "PAYPAL_WEBHOOK_ID": "WH-canary-of-paypal",
 }
+ADDRESS = {"name": "Ada", "line1": "Hauptstr. 1", "postalCode": "10115", "city": "Berlin", "country": "DE"}
+RATE = """
+from fulfillment.models import DeliveryRate
+DeliveryRate.objects.create(
+    carrier="easypost", service="USPS:GroundAdvantage", up_to_grams=30_000, days_min=1, days_max=3)
+"""
+MAIL_LOGIN = ("shop", "canary/of@the mail server")
 # Not the shop's own, but nobody's business: with it a buyer's browser may confirm a payment, and a webhook brings it.
 BUYERS = "pi_1_secret_canary_of_a_buyer"
 
@@ -100,11 +115,16 @@ def _paypal():
 
 @pytest.mark.parametrize("bank", [_sandbox, _stripe, _paypal], ids=["sandbox", "stripe", "paypal"])
 def test_no_secret_is_told_to_anybody(tmp_path, bank):
-    with bank() as chosen:
+    with bank() as chosen, easypost.running() as carrier, post_office(knows_us=bank is _sandbox) as postman:
+        carrier.api_key = SECRETS["EASYPOST_API_KEY"]
         shop = RunningShop(
             tmp_path / "shop",
             **SECRETS,
             **chosen.environment,
+            CARRIER="easypost",
+            EASYPOST_API_BASE=carrier.url,
+            CARRIER_SWEEP_SECONDS="1",
+            EMAIL_URL=f"smtp://{MAIL_LOGIN[0]}:{quote(MAIL_LOGIN[1], safe='')}@127.0.0.1:{postman.port}",
             LOG_LEVEL="DEBUG",
             PAYMENT_TIMEOUT_SECONDS="2",
             PAYMENT_SWEEP_SECONDS="1",
@@ -113,7 +133,10 @@ def test_no_secret_is_told_to_anybody(tmp_path, bank):
         )
         shop.start()
         try:
+            assert shop.manage("shell", "-c", RATE).returncode == 0
             created = buy(shop, chosen)
+            ship(shop, created[0], carrier)
+            eventually(lambda: postman.taken if bank is _sandbox else postman.conversations > 1, 60)
             told = {
                 **dict(pages(shop)),
                 **dict(answers(shop, created)),
@@ -138,13 +161,18 @@ def hidden():
     yield "PayPal's login", base64.b64encode(login.encode()).decode()
     yield "PayPal's access token", paypal.TOKEN
     yield "a buyer's client_secret", BUYERS
+    login, password = MAIL_LOGIN
+    yield "the mail server's password", password
+    yield "... as it stands in EMAIL_URL", quote(password, safe="")
+    yield "... as AUTH PLAIN sends it", base64.b64encode(f"\0{login}\0{password}".encode()).decode()
+    yield "... as AUTH LOGIN sends it", base64.b64encode(password.encode()).decode()
 
 
 def buy(shop, bank):
     """Place an order by each method, and tell of what the gateway decides later; somebody forges a webhook too."""
     created = []
     for method in bank.methods:
-        created += shop.post_orders(SKU, 1, token=method)
+        created += shop.post_orders(SKU, 1, token=method, email="ada@example.com", shippingAddress=ADDRESS)
     shop.decided(created[:-1], within=60)
     eventually(lambda: (shop.order(created[-1])["payment"] or {}).get("transactionId"), 30)
     gateway = bank.environment["PAYMENT_GATEWAY"]
@@ -155,6 +183,34 @@ def buy(shop, bank):
     assert shop.http.post(address, content=b"{}", headers={"Stripe-Signature": "t=1,v1=00"}).status_code == 400
     assert tuple(order["status"] for order in shop.decided(created, within=60)) == bank.ends
     return created
+
+
+@contextmanager
+def post_office(*, knows_us):
+    """A mail server that wants a password: ours, or another."""
+    postman = Postman(login=MAIL_LOGIN if knows_us else ("shop", "another"))
+    postman.start()
+    try:
+        yield postman
+    finally:
+        postman.stop()
+
+
+def ship(shop, order, carrier):
+    """Have EasyPost sell the label of a parcel, and tell of its scan; somebody forges one too."""
+    eventually(lambda: shop.order(order)["shipment"], 60)
+    login = shop.http.post("/api/token", json={"username": "warehouse", "password": PASSWORD}).raise_for_status()
+    staff = {"Authorization": f"Token {login.json()['token']}"}
+    packed = shop.http.post("/api/fulfillment/packed", json={"orders": [order["number"]]}, headers=staff)
+    assert packed.is_success, packed.text
+    eventually(lambda: shop.order(order)["status"] == "SHIPPED", 60)
+    [parcel] = carrier.shipments.values()
+    event = json.dumps(carrier.scan(parcel["id"], "in_transit")).encode()
+    signed = {"X-Hmac-Signature": easypost.signature(event, SECRETS["EASYPOST_WEBHOOK_SECRET"])}
+    address = "/api/fulfillment/webhooks/easypost"
+    assert shop.http.post(address, content=event, headers=signed).status_code == 202
+    assert shop.http.post(address, content=event, headers={"X-Hmac-Signature": "hmac-sha256-hex=00"}).status_code == 400
+    eventually(lambda: shop.order(order)["status"] == "IN_TRANSIT", 60)
 
 
 def pages(shop):

@@ -35,6 +35,7 @@ class FakeEasyPost(StandIn):
 
     def __init__(self) -> None:
         self.shipments: dict[str, dict[str, Any]] = {}
+        self.api_key = "EZTK_test"
         self.outage: Problem | None = None  # every request is answered like this
         self.bought = 0  # labels that had to be paid for
         self.crossing = threading.Barrier(1)  # those who create or buy meet here before it is done
@@ -177,7 +178,7 @@ class FakeEasyPost(StandIn):
         return shipment
 
     def reply(self, asked: Asked) -> tuple[int, Any]:
-        if asked.headers.get("Authorization") != "Bearer EZTK_test":
+        if asked.headers.get("Authorization") != f"Bearer {self.api_key}":
             return 401, Problem(401, "UNAUTHORIZED", "The API key is not valid.").body
         return self.answer(asked.method, asked.path, json.loads(asked.body) if asked.body else {})
 
