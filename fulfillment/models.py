@@ -218,7 +218,10 @@ class Scan(models.Model):
             models.CheckConstraint(condition=~Q(event_id=""), name="scan_has_an_event"),
             models.CheckConstraint(condition=Q(kind__in=[k.value for k in ScanKind]), name="scan_kind_is_known"),
         ]
-        indexes = [models.Index(fields=["id"], name="scans_untold", condition=Q(told_at__isnull=True))]
+        indexes = [
+            models.Index(fields=["id"], name="scans_untold", condition=Q(told_at__isnull=True)),
+            models.Index(fields=["id"], name="scans_stuck", condition=Q(told_at__isnull=True, tries__gt=0)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.occurred_at:%Y-%m-%d %H:%M}"

@@ -52,7 +52,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "shelves": selectors.shelves(),
         "backlog": outbox.backlog(),
         "post": messages.post(now=now),
-        "stuck_scans": scanning.stuck()[: counting.MOST_READ].count(),
+        "stuck_scans": scanning.stuck().order_by("id")[: counting.MOST_READ].count(),
         "mail_late_seconds": MAIL_LATE_SECONDS,
         "late_seconds": LATE_SECONDS,
         "most_sagas": selectors.MOST_SAGAS,

@@ -273,7 +273,7 @@ def test_many_that_can_not_be_shipped(shop, sandbox_carrier, django_assert_max_n
     shop.stocked("pin", 100)
     ids = [shop.order("pin", address=ADDRESS).id for _ in range(30)]
     shop.work(seconds=60)
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(17):
         assert services.cannot_ship_many(ids, reason="fire", actor="wanda", now=database_now()) == set(ids)
     shop.work(seconds=60)
     assert set(Order.objects.values_list("status", "failure_code")) == {("FAILED", "cannot_ship")}

@@ -605,7 +605,7 @@ def test_the_queues_of_those_who_are_woken_are_rung_for() -> None:
 def test_who_stands_by_is_found_by_an_index() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
-        for statement, parameters in ((standby._WAITING, None), (standby._WAKE, {"reason": "x", "gap": timedelta()})):
+        for statement, parameters in ((standby._WAITING, [1]), (standby._WAKE, {"reason": "x", "gap": timedelta()})):
             cursor.execute(f"EXPLAIN {statement}", parameters)
             plan = "\n".join(row[0] for row in cursor.fetchall())
             assert "sagas_standing_by" in plan
