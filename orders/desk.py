@@ -17,6 +17,7 @@ from inventory import services as inventory
 from inventory.services import Line
 from marketplace.kernel import bulk
 from marketplace.kernel.arrays import Uuids
+from marketplace.kernel.ids import new_ids
 from marketplace.kernel.pipeline import pipelined
 from marketplace.outbox.services import Event, append
 from marketplace.sagas import services as sagas
@@ -146,6 +147,7 @@ class Desk(Workspace):
     def __init__(self) -> None:
         self._open: list[OpenOrder] = []
         self._stock_locked = False
+        self._confirmed: list[OpenOrder] = []  # by this transaction, once it is written
         self.signals: list[tuple[str, sagas.Signal]] = []  # by name, for other sagas, which may be in hand here too
 
     def open(self, tickets: Sequence[Ticket], *, now: datetime) -> None:
@@ -197,19 +199,20 @@ class Desk(Workspace):
 
     def close(self, *, now: datetime) -> None:
         """Write back what changed, and publish."""
-        changed = [(opened, opened.state) for opened in self._open if opened.state != opened.loaded]
+        changed = [(opened, state) for opened in self._open if (state := opened.state) != opened.loaded]
         rows = [(opened.order.id, *state[:-1], now) for opened, state in changed]
         entries = [(opened.order.id, *entry, now) for opened in self._open for entry in opened.timeline]
         timeline = bulk.Insertion(TimelineEntry, ("order", "from_status", "to_status", "who", "why", "at"), entries)
-        written = bulk.update(Order, "id", (*_CHANGED, "updated_at"), rows, beside=timeline)
-        if len(written) != len(changed):
-            raise RuntimeError(f"{len(changed) - len(written)} orders have vanished from under their sagas")
+        gone = "orders have vanished from under their sagas"
+        bulk.write(Order, "id", (*_CHANGED, "updated_at"), rows, beside=timeline, or_else=gone)
         apart = [(opened.order.id, state[-1]) for opened, state in changed if state[-1] != opened.loaded[-1]]
         bulk.write(Order, "id", (_APART,), apart)
         append([event for opened in self._open for event in opened.events], now=now)
-        confirmed = [sagas.Start(opened.order.id) for opened in self._open if opened.is_newly_confirmed]
-        if confirmed:
-            sagas.start(newest(FULFILLMENT), confirmed, now=now)
+        self._confirmed = [opened for opened, _ in changed if opened.is_newly_confirmed]
+        if self._confirmed:
+            ids = new_ids(len(self._confirmed))
+            starts = [sagas.Start(opened.order.id, id=i) for opened, i in zip(self._confirmed, ids, strict=True)]
+            sagas.start(newest(FULFILLMENT), starts, now=now)
 
     def finish(self, *, now: datetime) -> None:
         """Write what an order gets on paper with its status: an invoice when it is confirmed, else a credit note.
@@ -218,7 +221,7 @@ class Desk(Workspace):
         """
         for name in sorted({name for name, _ in self.signals}):
             sagas.signal_many(name, [signal for called, signal in self.signals if called == name])
-        issue([_as_confirmed(opened) for opened in self._open if opened.is_newly_confirmed], now=now)
+        issue(list(map(_as_confirmed, self._confirmed)), now=now)
         taken_back = {one.order.id: one.order.failure_code for one in self._open if one.is_taken_back}
         if taken_back:
             credit_rest(taken_back, now=now)

@@ -6,6 +6,7 @@ Set-based, inside the transaction of `payments.services`, which holds the locks 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -24,8 +25,7 @@ from payments.states import CODE_LENGTH, Operation, RefundStatus
 _OPEN = frozenset({Outcome.UNKNOWN, Outcome.PENDING})  # a later answer may say more
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayCall:
+class GatewayCall(NamedTuple):
     """One call that has been written down and may now be sent: all that `send` needs.
 
     `amount_minor` is None for a refund: all that is left of what was captured.

@@ -18,7 +18,6 @@ All of this needs the caller's transaction, and locks the payment first, then it
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -135,8 +134,8 @@ def begin(
             refund.save(update_fields=["status", "idempotency_key", "settled_at", "updated_at"])
     attempts = journal.write_attempts(Operation.REFUND, list(asked.values()), now=now)
     calls = {
-        refund_id: replace(
-            journal.call_for(Operation.REFUND, one, *attempts[one.key]), amount_minor=refunds[refund_id].asked_minor
+        refund_id: journal.call_for(Operation.REFUND, one, *attempts[one.key])._replace(
+            amount_minor=refunds[refund_id].asked_minor
         )
         for refund_id, one in asked.items()
     }

@@ -29,6 +29,7 @@ class Column:
     __slots__ = ("values",)
     element: ClassVar[int]  # the oid of the type
     array: ClassVar[int]  # the oid of its array
+    compares: ClassVar[bool] = True  # quickly: whether it pays to ask if all values are the same
 
     def __init__(self, values: Iterable[Any]) -> None:
         self.values = values if isinstance(values, list | tuple) else list(values)
@@ -37,6 +38,10 @@ class Column:
         """Return the array as PostgreSQL reads it."""
         if not self.values:
             return pack("!iii", 0, 0, self.element)
+        first = self.values[0]
+        if self.compares and self.values.count(first) == len(self.values):  # of a group at the same step, often
+            written = _NULL if first is None else self.elements((first,))
+            return self._header(int(first is None)) + written * len(self.values)
         try:
             return self._header(0) + self.elements(self.values)
         except (AttributeError, TypeError, error):  # a None among them; or what is no such value, and fails again
@@ -53,7 +58,7 @@ class Column:
 
 class Uuids(Column):
     __slots__ = ()
-    element, array = 2950, 2951
+    element, array, compares = 2950, 2951, False
 
     def elements(self, values: Sequence[UUID]) -> bytes:
         """Return `values`, each with its length before it."""
@@ -69,9 +74,6 @@ class Texts(Column):
 
     def elements(self, values: Sequence[str]) -> bytes:
         """Return `values`, each with its length before it."""
-        first = values[0]
-        if len(values) > 1 and values.count(first) == len(values):  # a group at the same step: often all are the same
-            return self.elements((first,)) * len(values)
         written = list(map(str.encode, values))
         return b"".join(chain.from_iterable(zip(map(_length, map(len, written)), written, strict=True)))
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.backends.postgresql.base import ServerBindingCursor
 from psycopg.pq import Format
 
@@ -55,7 +55,7 @@ def binding_cursor(*, binary: bool = False) -> Any:
     Django's own writes them into the statement as text, which takes several times as long for arrays. `binary`: rows
     come back in binary too, which is quicker to read, and with jsonb already parsed.
     """
-    django: Any = connection  # whose stubs don't tell of these
+    django: Any = connections[DEFAULT_DB_ALIAS]  # `connection` would look it up for each of the following
     django.ensure_connection()
     raw: Any = django.connection
     if not hasattr(raw, "knows_arrays"):
@@ -149,30 +149,45 @@ def write(
     rows: Iterable[Row],
     *,
     beside: Insertion | None = None,
+    or_else: str = "",
 ) -> None:
-    """Do what `update` does for rows that are locked, and so are there: without asking, or waiting, for the keys."""
+    """Do what `update` does for rows that are there: without asking, or waiting, for the keys.
+
+    `or_else`: what to say (in letters and spaces, after their number) where some are not there after all. PostgreSQL
+    raises that as a `DataError`, so that the transaction comes to nothing: even if COMMIT is on its way already.
+    """
+    rows = list(rows)
     with binding_cursor() as cursor:
-        _send(cursor, _update(model, (key, *fields), ""), list(rows), beside)
+        _send(cursor, _update(model, (key, *fields), "", or_else), rows, beside, [len(rows)] if or_else else [])
 
 
-def _send(cursor: Any, updating: tuple[str, list[str]], rows: Sequence[Row], beside: Insertion | None) -> bool:
+def _send(
+    cursor: Any,
+    updating: tuple[str, list[str]],
+    rows: Sequence[Row],
+    beside: Insertion | None,
+    more: Sequence[Any] = (),
+) -> bool:
     """Send an update of `rows`, and what is to be inserted beside it; whether there was anything to update."""
     if not rows:
         if beside is not None:
             insert(*beside)
         return False
     statement, types = updating
-    values = _arrays(rows, types)
+    values = [*_arrays(rows, types), *more]
     if beside is not None and beside.rows:
         inserting, types = _insertion(beside.model, beside.fields)
-        statement = f"WITH beside AS ({inserting}) {statement}"
+        others = f", {statement.removeprefix('WITH ')}" if statement.startswith("WITH ") else f" {statement}"
+        statement = f"WITH beside AS ({inserting}){others}"
         values = [*_arrays(beside.rows, types), *values]
     cursor.execute(statement, values)
     return True
 
 
 @cache
-def _update(model: type[models.Model], fields: tuple[str, ...], only_if: str) -> tuple[str, list[str]]:
+def _update(
+    model: type[models.Model], fields: tuple[str, ...], only_if: str, or_else: str = ""
+) -> tuple[str, list[str]]:
     columns, types, given = _columns(model, fields)
     table = connection.ops.quote_name(model._meta.db_table)
     assignments = ", ".join(f"{column} = d.{column}" for column in columns[1:])
@@ -181,4 +196,9 @@ def _update(model: type[models.Model], fields: tuple[str, ...], only_if: str) ->
         f"UPDATE {table} AS t SET {assignments} FROM unnest({', '.join(given)}) AS d ({', '.join(columns)}) "  # noqa: S608
         f"WHERE t.{columns[0]} = d.{columns[0]}{condition} RETURNING t.{columns[0]}"
     )
+    if or_else:  # what is no number can't be made one
+        statement = (
+            f"WITH written AS ({statement}), missing AS (SELECT %s - count(*) AS many FROM written) "  # noqa: S608
+            f"SELECT CASE WHEN many > 0 THEN (many || ' {or_else}')::int END FROM missing"
+        )
     return statement, types

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 
@@ -29,7 +29,7 @@ def pipelined() -> Iterator[None]:
     Django's. Within another such block it is that one which waits. Raises `TransactionManagementError` outside of a
     transaction.
     """
-    django: Any = connection  # whose stubs don't tell of these
+    django: Any = connections[DEFAULT_DB_ALIAS]  # `connection` would look it up for each of the following
     if not django.in_atomic_block:
         raise transaction.TransactionManagementError("What is sent together is done together, or not at all.")
     django.validate_no_broken_transaction()
@@ -47,7 +47,7 @@ def opening() -> Iterator[None]:
     The driver would send it by itself before the first of them, and wait; so it is told not to, for as long as this
     transaction lasts (`atomic` sets that back). Anywhere else it is just `pipelined`.
     """
-    raw: Any = connection.connection
+    raw: Any = connections[DEFAULT_DB_ALIAS].connection
     begun = raw is None or raw.info.transaction_status != TransactionStatus.IDLE
     if not begun:
         raw.autocommit = True
@@ -64,7 +64,7 @@ def closing() -> Iterator[None]:
     What is to happen on commit happens when `atomic` ends, as ever. In an `atomic` within another one it is just
     `pipelined`.
     """
-    django: Any = connection
+    django: Any = connections[DEFAULT_DB_ALIAS]
     with pipelined():
         yield
         if not django.savepoint_ids:

@@ -1,9 +1,8 @@
 """Telling what happened."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -15,8 +14,7 @@ from marketplace.outbox import bell, catalog
 from marketplace.outbox.models import SHARDS
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What to tell: a `type` of `topic` (see the catalog), about `subject_id`, in the order of `saga_id`."""
 
     topic: str
@@ -60,17 +58,18 @@ def append(events: Sequence[Event], *, now: datetime) -> None:
     """
     if not events:
         return
-    for event in events:
-        catalog.check(event.topic, event.type)
+    topics, types, sagas, subjects, data = zip(*events, strict=True)
+    for topic, kind in set(zip(topics, types, strict=True)):
+        catalog.check(topic, kind)
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("An event is told in the transaction of the change it tells of.")
     columns = (
         Uuids(new_ids(len(events))),
-        Texts([event.topic for event in events]),
-        Texts([event.type for event in events]),
-        Uuids([event.saga_id for event in events]),
-        Uuids([event.subject_id for event in events]),
-        Documents([json_bytes(event.data) for event in events]),
+        Texts(topics),
+        Texts(types),
+        Uuids(sagas),
+        Uuids(subjects),
+        Documents(list(map(json_bytes, data))),
     )
     with binding_cursor() as cursor:
         cursor.execute(_APPEND, [*columns, now, SHARDS])

@@ -121,7 +121,7 @@ class Course:
         run.undone = 0
         run.ticket.cause = None
         run.wait_until = node.until(run.ticket)
-        run.step_started_at = self._journal.clock()
+        run.step_started_at = self._journal.look_at_the_clock()
         run.deadline_at = self.now + time_for(run)
         self._place(run)
 
@@ -250,7 +250,8 @@ class Course:
             self._workspaces[run.saga.workspace].moved(run.ticket, status, now=self.now)
 
     def _reset(self, run: Run) -> None:
-        self._end_standby(run)
+        if run.standby_since is not None:
+            self._end_standby(run)
         run.attempt = 0
         run.forgiven = 0
         run.due_at = None

@@ -16,6 +16,8 @@ class Journal:
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._begun = time.perf_counter()
+        self._moment = now
+        self._lasted: dict[datetime, int] = {}  # milliseconds until this moment, of what began then
         self._history: list[tuple[Any, ...]] = []
         self._decisions: list[tuple[Any, ...]] = []
 
@@ -23,10 +25,20 @@ class Journal:
         """The database's time, carried on by this process's steady clock."""
         return self._now + timedelta(seconds=time.perf_counter() - self._begun)
 
+    def look_at_the_clock(self) -> datetime:
+        """Return `clock`, which is when everything ended that is noted before the next look: a group ends together."""
+        self._moment = self.clock()
+        self._lasted.clear()
+        return self._moment
+
     def note(self, run: Run, step: str, result: Result, message: str, *, started_at: datetime | None) -> None:
         """Note that an attempt at `step` has just ended so; `started_at` None: it took no time."""
-        finished_at = self.clock()
+        finished_at = self._moment
         started_at = started_at or finished_at
+        lasted = self._lasted.get(started_at)
+        if lasted is None:
+            lasted = max(0, round((finished_at - started_at).total_seconds() * 1000))
+            self._lasted[started_at] = lasted
         self._history.append(
             (
                 run.ticket.id,
@@ -38,7 +50,7 @@ class Journal:
                 "",
                 started_at,
                 finished_at,
-                max(0, round((finished_at - started_at).total_seconds() * 1000)),
+                lasted,
             )
         )
 

@@ -12,7 +12,6 @@ which it is raised alone, too, is parked in the transaction that holds its lock,
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,6 +25,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.pipeline import closing
 from marketplace.sagas import circuits, rows, standby
+from marketplace.sagas.crew import Crew
 from marketplace.sagas.definition import find
 from marketplace.sagas.models import TERMINAL, Direction, Result, SagaInstance, Status
 from marketplace.sagas.outcomes import Unknown
@@ -102,10 +102,10 @@ class Worker:
         self.moved = 0
         self._on_full = on_full
         self._on_bell = on_bell
-        self._in_the_air: dict[Future[Any], Airborne] = {}
+        self._in_the_air: set[Airborne] = set()
         self._renewed = time.monotonic()
-        self._threads: ThreadPoolExecutor | None = None
-        self._given_up: list[Future[Any]] = []  # overdue calls that still keep a thread
+        self._crew: Crew[Airborne] = Crew(settings.SAGA_CALL_CONCURRENCY)
+        self._given_up: list[Airborne] = []  # overdue calls that still keep a thread
 
     def drive(self, *, until: float) -> bool:
         """Return True when nothing was left, False when the time was up first. Never returns with calls in flight."""
@@ -125,7 +125,7 @@ class Worker:
     def _held_up(self, until: float) -> bool:
         """Whether a slow call keeps this worker from going home, so that it may as well go on claiming."""
         return time.monotonic() < until + OVERTIME_SECONDS and any(
-            airborne.seconds > SLOW_SECONDS for airborne in self._in_the_air.values()
+            airborne.seconds > SLOW_SECONDS for airborne in self._in_the_air
         )
 
     # --- T1 -----------------------------------------------------------------------------------------------------------
@@ -209,54 +209,47 @@ class Worker:
         self.moved += moved
         for queue in step.bells | (circuits.report(step.gate.reports) if step.gate.reports else set()):
             self._on_bell(queue)
+        lease_ends = leased_at + settings.SAGA_LEASE_SECONDS
         for flight in step.flights:
             flight.run.in_hand = True
-            self._launch(Airborne(flight, leased_at + settings.SAGA_LEASE_SECONDS))
+            self._launch(Airborne(flight, lease_ends))
 
     def _launch(self, airborne: Airborne) -> None:
-        if self._threads is None:  # its threads end when nobody refers to it any more
-            self._threads = ThreadPoolExecutor(settings.SAGA_CALL_CONCURRENCY, thread_name_prefix="saga-call")
-        self._in_the_air[self._threads.submit(airborne.send)] = airborne
+        self._in_the_air.add(airborne)
+        self._crew.make(airborne)
 
-    def _give_up(self, overdue: Sequence[Future[Any]]) -> None:
+    def _give_up(self, overdue: Sequence[Airborne]) -> None:
         """Don't count on the threads of these calls; once they are half of all, let new ones make the calls."""
-        self._given_up = [future for future in (*self._given_up, *overdue) if not future.done()]
+        self._given_up = [one for one in (*self._given_up, *overdue) if self._crew.still_makes(one)]
         if 2 * len(self._given_up) < settings.SAGA_CALL_CONCURRENCY:
             return
         log.warning("calls_hang", count=len(self._given_up))
-        self._threads, self._given_up = None, []
-        for future in [future for future in self._in_the_air if future.cancel()]:
-            self._launch(self._in_the_air.pop(future))
+        self._crew, self._given_up = Crew(settings.SAGA_CALL_CONCURRENCY, before=self._crew), []
 
     def _settle(self, patience: float) -> bool:
         """Record the answers that are there, after waiting at most `patience` seconds for the first; any?"""
-        done, pending = wait(self._in_the_air, timeout=patience, return_when=FIRST_COMPLETED)
-        if done and pending:
-            late, _ = wait(pending, timeout=GATHER_SECONDS)
-            done |= late
-        replies: dict[UUID, Any] = {}
-        landed: list[Run] = []
-        overdue = [future for future, airborne in self._in_the_air.items() if future not in done and airborne.overdue]
-        for future in [*done, *overdue]:
-            airborne = self._in_the_air.pop(future)
-            run = airborne.flight.run
-            reply = self._reply(future, airborne)
-            if reply is not NOT_MADE:
-                landed.append(run)
-                replies[run.ticket.id] = reply
+        if self._crew.wait(1, patience):
+            self._crew.wait(len(self._in_the_air), GATHER_SECONDS)
+        answers = [
+            (landed.call, self._reply(landed.call, landed.reply, landed.error))
+            for landed in self._crew.collect()
+            if landed.call in self._in_the_air  # and was not given up
+        ]
+        self._in_the_air.difference_update([airborne for airborne, _ in answers])
+        overdue = [airborne for airborne in self._in_the_air if airborne.overdue]
         if overdue:
+            self._in_the_air.difference_update(overdue)
+            answers += [(late, Unknown(f"no answer within {late.flight.call.timeout:g} s")) for late in overdue]
             self._give_up(overdue)
-        if landed:
-            self._answer(landed, replies)
+        made = [(airborne.flight.run, reply) for airborne, reply in answers if reply is not NOT_MADE]
+        if made:
+            self._answer([run for run, _ in made], {run.ticket.id: reply for run, reply in made})
         self._renew()
-        return bool(landed)
+        return bool(made)
 
-    def _reply(self, future: Future[Any], airborne: Airborne) -> Any:
-        if not future.done():
-            return Unknown(f"no answer within {airborne.flight.call.timeout:g} s")
-        error = future.exception()
+    def _reply(self, airborne: Airborne, reply: Any, error: BaseException | None) -> Any:
         if error is None:
-            return future.result()
+            return reply
         log.warning("a call raised", saga=str(airborne.flight.run.ticket.id), exc_info=error)
         return Unknown(f"{type(error).__name__}: {error}")
 
@@ -266,9 +259,9 @@ class Worker:
             return
         self._renewed = time.monotonic()
         lease = timedelta(seconds=settings.SAGA_LEASE_SECONDS)
-        held = [airborne.flight.run for airborne in self._in_the_air.values()]
+        held = [airborne.flight.run for airborne in self._in_the_air]
         ours = rows.renew([run.ticket.id for run in held], [run.fence for run in held], lease)
-        for airborne in self._in_the_air.values():
+        for airborne in self._in_the_air:
             if airborne.flight.run.ticket.id in ours:
                 airborne.lease_ends = self._renewed + settings.SAGA_LEASE_SECONDS
 

@@ -6,10 +6,9 @@ made inside a transaction), to a wait, to another machine's queue, or to its end
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.conf import settings
 from django.utils.functional import cached_property
@@ -29,8 +28,7 @@ from marketplace.sagas.timeouts import Limit, Overran
 __all__ = ["CLOSING", "Flight", "Pass"]
 
 
-@dataclass(frozen=True, slots=True)
-class Flight:
+class Flight(NamedTuple):
     """A call whose intent is written: to be made once the transaction has committed."""
 
     run: Run
@@ -186,6 +184,7 @@ class Pass(Course):
         while self._frontier:
             key = min(self._frontier, key=lambda k: (k[0], -k[1] if k[0] else k[1], k[2].name))
             group = sorted(self._frontier.pop(key), key=_by_place)
+            self._journal.look_at_the_clock()
             undoing, position, saga = key
             node = saga.steps[position] if position != CLOSING else None
             group = self._let_through(group, saga, node)
@@ -207,8 +206,12 @@ class Pass(Course):
     def _let_through(self, group: list[Run], saga: type[Saga], node: Node | None) -> list[Run]:
         """Those of `group` whose way is open; the others stand by."""
         barred = self.gate.barred(group, saga, node, lambda: self._tickets(group, node) if node else ())
+        if barred is None:
+            for run in group:
+                self._end_standby(run)
+            return group
         through = []
-        for run, reason in zip(group, barred or [""] * len(group), strict=True):
+        for run, reason in zip(group, barred, strict=True):
             if reason:
                 self._stand_by(run, reason, for_now=standby.recheck())
             else:
@@ -219,7 +222,7 @@ class Pass(Course):
     # --- the kinds of step --------------------------------------------------------------------------------------------
 
     def _handle(self, group: list[Run], node: Step, handler: Callable[..., Sequence[Outcome]]) -> None:
-        started_at = self._journal.clock()
+        started_at = self._journal.look_at_the_clock()
         patience = settings.SAGA_STEP_TIMEOUT_SECONDS if node.timeout is None else node.timeout
         with self._limit.watch(node.name, patience, undoing=group[0].undoing):
             outcomes = handler(self._tickets(group, node), now=self.now)
@@ -235,7 +238,7 @@ class Pass(Course):
         if not group:
             return
         remote = remote_of(group[0], node)
-        started_at = self._journal.clock()
+        started_at = self._journal.look_at_the_clock()
         first_asked = rows.first_asked(group, node.name) if node.key_window is not None else {}
         answers = remote.prepare(self._tickets(group, node), now=self.now)
         for run, answer in self._pair(group, answers):
@@ -271,7 +274,7 @@ class Pass(Course):
                     self._forward(run)
                     continue
                 run.wait_until = node.until(run.ticket)
-                run.step_started_at = self._journal.clock()
+                run.step_started_at = self._journal.look_at_the_clock()
             until = run.wait_until
             signal = next((s for s in run.inbox if s.name == node.listens_to and not s.disposition), None)
             if signal is not None and signal.received_at <= until:
@@ -295,7 +298,7 @@ class Pass(Course):
 
     def _come_back(self, group: list[Run], node: Wait) -> None:
         """They are back at `node`: put the books right, and wait anew."""
-        started_at = self._journal.clock()
+        started_at = self._journal.look_at_the_clock()
         tickets = self._tickets(group, node)
         outcomes = node.returned(tickets, now=self.now) if node.returned else [Done() for _ in tickets]
         for run, outcome in self._pair(group, outcomes):
@@ -341,6 +344,7 @@ class Pass(Course):
         return [run.ticket for run in group]
 
     def _pair(self, group: list[Run], answers: Sequence[Any]) -> list[tuple[Run, Any]]:
+        self._journal.look_at_the_clock()
         if len(answers) != len(group):
             raise ValueError(f"a handler answered {len(answers)} outcomes for {len(group)} tickets")
         return list(zip(group, answers, strict=True))

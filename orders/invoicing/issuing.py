@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from marketplace.kernel.arrays import Bigints, Documents, Texts, Uuids
-from marketplace.kernel.bulk import binding_cursor, to_json
+from marketplace.kernel.bulk import binding_cursor, json_bytes, to_json
 from orders.invoicing import taxes
 
 _NAMESPACE: Final = UUID("8b1de1b6-6a5e-5d0c-9f43-6f1a4a0f6c11")  # of sellers' ids; any would do
@@ -80,14 +80,15 @@ def issue(confirmed: Sequence[Confirmed], *, now: datetime) -> None:
         "totals": Bigints(totals),
         "percents": Texts(list(map(str, percents))),
         "taxes": Bigints(list(map(taxes.included, totals, percents))),
-        "contents": Documents([to_json(_content(one)) for one in confirmed]),
+        "contents": Documents([json_bytes(_content(one)) for one in confirmed]),
     }
     with binding_cursor() as cursor:
         cursor.execute(_ISSUE, values)
 
 
 def _content(one: Confirmed) -> dict[str, Any]:
-    return {"order": one.number, "email": one.email, "address": one.address, "lines": one.lines}
+    lines = [tuple(line) for line in one.lines]  # named ones can only be written slowly
+    return {"order": one.number, "email": one.email, "address": one.address, "lines": lines}
 
 
 def year_of(instant: datetime) -> int:

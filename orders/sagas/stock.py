@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -41,7 +41,10 @@ def validate(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
 
 
 def _validated(ticket: Ticket, result: HoldResult) -> Outcome:
-    return Done(message="Everything is in stock.") if result.held else _short(ticket.subject, result)
+    return _IN_STOCK if result.held else _short(ticket.subject, result)
+
+
+_IN_STOCK: Final = Done(message="Everything is in stock.")
 
 
 def reserve(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
@@ -139,7 +142,10 @@ def confirmed(opened: OpenOrder, *, sold: bool) -> Outcome:
     items = _items(opened.stock_lines)
     opened.tell("INVENTORY_COMMITTED", items=items)
     opened.tell("ORDER_CONFIRMED", items=items)
-    return Done(message="The order stands.")
+    return _STANDS
+
+
+_STANDS: Final = Done(message="The order stands.")
 
 
 def take_back(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:

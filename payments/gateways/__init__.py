@@ -1,5 +1,6 @@
 """The payment gateways, by name. `base` says what each of them must be able to do."""
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -26,5 +27,8 @@ def gateway(name: str = "") -> "Gateway":
         raise ValueError(f"There is no payment gateway called {name!r}")
     # Loaded when it is first asked for: nobody pays for the SDK of one that isn't used, and the sandbox's server, which
     # lives below this package, starts without any.
-    found: Gateway = import_module(module).from_settings()
+    found: Gateway = _imported(module).from_settings()
     return found
+
+
+_imported = cache(import_module)

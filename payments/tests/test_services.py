@@ -102,7 +102,7 @@ class TestBeginFirst:
         for one, call in zip(orders, calls, strict=True):
             payment, key = Payment.objects.get(reference_id=one), key_of(one, "AUTHORIZE")
             own = {"payment_id": payment.id, "reference_id": one, "attempt_id": call.attempt_id}
-            assert call == replace(expected, **own, key=key, authorization_key=key)
+            assert call == expected._replace(**own, key=key, authorization_key=key)
             assert attempts(one) == [("AUTHORIZE", 1, "", "")]
             assert payment.authorization_key == key
             for field in Payment._meta.concrete_fields:

@@ -94,8 +94,7 @@ def work(queues: Sequence[str] = QUEUES) -> None:
     try:
         assert worker.drive(until=time.monotonic() + 30)
     finally:
-        if worker._threads is not None:  # the calls of the dead arrive all the same, and now, not at any time
-            worker._threads.shutdown(wait=True)
+        worker._crew.disband()  # the calls of the dead arrive all the same, and now, not at any time
 
 
 def work_and_die(place: Place, boundary: Boundary) -> bool:

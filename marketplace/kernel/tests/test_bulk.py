@@ -2,10 +2,11 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from django.db import IntegrityError, connection, models, transaction
+from django.db import DataError, IntegrityError, connection, models, transaction
 
 from marketplace.kernel import bulk
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.pipeline import closing
 
 pytestmark = pytest.mark.django_db
 
@@ -139,3 +140,36 @@ def test_rows_that_are_there_for_sure_are_written_without_asking(django_assert_n
         bulk.write(Parcel, "id", ["count", "data"], [(row[0], 9, None) for row in rows])
 
     assert Parcel.objects.filter(count=9, data__isnull=True).count() == 3
+
+
+@pytest.mark.parametrize("beside", [None, bulk.Insertion(Parcel, FIELDS, [(UUID(int=9), "other", 1, None, None)])])
+def test_a_row_that_has_gone_is_told_by_the_database_and_nothing_is_written(beside):
+    rows = parcels(3)
+    bulk.insert(Parcel, FIELDS, rows)
+    bulk.write(Parcel, "id", ["count"], [(row[0], 9) for row in rows], beside=beside, or_else="parcels are lost")
+    assert Parcel.objects.filter(count=9).count() == 3
+    assert Parcel.objects.count() == 3 + (beside is not None)
+
+    changes = [(rows[0][0], 5), (UUID(int=1), 5), (UUID(int=2), 5)]
+    with pytest.raises(DataError, match="2 parcels are lost"), transaction.atomic():
+        bulk.write(Parcel, "id", ["count"], changes, or_else="parcels are lost")
+
+    assert not Parcel.objects.filter(count=5).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_has_gone_keeps_a_commit_on_its_way_from_committing():
+    [row] = parcels(1)
+    bulk.insert(Parcel, FIELDS, [row])
+
+    def write_and_commit() -> None:
+        with transaction.atomic(), closing():
+            bulk.write(Parcel, "id", ["count"], [(row[0], 5), (UUID(int=1), 5)], or_else="parcels are lost")
+            bulk.write(Parcel, "id", ["count"], [(row[0], 7)])
+
+    with pytest.raises(DataError, match="1 parcels are lost"):
+        write_and_commit()
+
+    assert list(Parcel.objects.values_list("name", "count")) == [("parcel 0", 0)]
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE kernel_tests_parcel")
