@@ -35,9 +35,9 @@ def process_due(*, limit: int = AT_ONCE) -> int:
     """Look into the webhooks that are due, the oldest first, and pass on what came of them; return how many."""
     claimed = INBOX.claim(limit)
     shipments = _shipments(claimed)
-    known = [event for event in claimed if shipments.get(event.id) is not None]
+    known = [event for event in claimed if event.id in shipments]
     for event in claimed:
-        if event not in known:
+        if event.id not in shipments:
             INBOX.again(event, EventStatus.PARKED, "Nobody here knows this parcel.")
     if known:
         try:
