@@ -1,10 +1,13 @@
 """The order in which inventory locks rows. Whoever keeps to it can't deadlock with anybody else who does.
 
-1. Stock rows, in SKU order, all that a call needs at once (`lock_stock`, or `STOCK_IN_LOCK_ORDER`).
-2. Reservation rows, in the order of (owner, SKU), with `IN_LOCK_ORDER`.
+1. Reservation rows that are moved on, in the order of (owner, SKU), with `IN_LOCK_ORDER`.
+2. Stock rows, in SKU order, all that a call needs at once (`lock_stock`, or `STOCK_IN_LOCK_ORDER`).
 
-Nothing waits for a stock row while it holds a reservation row. A stock row's lock covers the reservations of its SKU
-too: a hold is written or moved only under it. `extend` alone moves no stock and takes only the second kind.
+Reservations come first because hardly anybody waits for those of one owner, and everybody for a popular product. So
+nothing waits for a reservation row while it holds a stock row, except where one transaction makes several calls; then
+they are for owners whose sagas it has locked, whom nobody else moves. New reservations are written only under the lock
+of their SKU's stock: a reservation is there once, and what is available is not promised twice. `extend` moves no stock
+and takes only the first kind.
 
 The locks last until the caller's transaction ends, so a transaction makes one call that moves stock, or names every SKU
 of all of them before the first (`inventory.services.lock_for`).

@@ -1,7 +1,8 @@
-"""The SQL that moves units: reservation, level and ledger change together, in one statement, for any number of owners.
+"""The SQL that moves units, for any number of owners: reservation, level and ledger change together, in one statement.
 
-Every function here needs the caller's transaction; all but `move`, with the stock rows concerned locked by
-`inventory.locks.lock_stock`. Deciding who gets what is `inventory.services`' business.
+A sale alone takes two, `commit` and later `take_out`. Every function here needs the caller's transaction; `hold` and
+`change_by_hand` need the stock rows concerned locked by `inventory.locks.lock_stock`, the others lock what they move by
+themselves. Deciding who gets what is `inventory.services`' business.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +32,6 @@ class Movement:
 _State, _Kind = Reservation.State, LedgerEntry.Kind
 RELEASE: Final = Movement(_Kind.RELEASE, _State.HELD, _State.RELEASED, available=+1, reserved=-1)
 EXPIRE: Final = Movement(_Kind.EXPIRE, _State.HELD, _State.EXPIRED, available=+1, reserved=-1)
-COMMIT: Final = Movement(_Kind.COMMIT, _State.HELD, _State.COMMITTED, available=0, reserved=-1)
 RESTOCK: Final = Movement(_Kind.RESTOCK, _State.COMMITTED, _State.RELEASED, available=+1, reserved=0)
 HOLD_AGAIN: Final = (  # what had been given back
     Movement(_Kind.RESERVE, _State.RELEASED, _State.HELD, available=-1, reserved=+1),
@@ -55,31 +55,28 @@ INSERT INTO inventory_ledger (sku, kind, available_delta, reserved_delta, owner_
 SELECT sku, 'RESERVE', -quantity, quantity, owner_id, '', '', %(now)s FROM held
 """
 
-# First the stock rows, all of them (an ARRAY is complete before anything is compared with it), then the reservations,
-# each in its order. Only what the first look has seen is moved, so no row is ever moved without its SKU's lock.
-# The compare-and-set is in `due`: it waits for whoever is at the row and then looks again. A row that somebody else has
-# moved is not in it, so it touches neither level nor ledger. (`|| ''` keeps the planner from the index of live holds,
-# of which there are far more in a busy minute than its statistics of a quiet one say: it would read them all.)
+# First the reservations, which nobody else wants, then the stock rows, all of them (an ARRAY is complete before
+# anything is compared with it), each in its order: a popular product is locked last. The compare-and-set is in `due`:
+# it waits for whoever is at the row and then looks again. A row that somebody else has moved is not in it, so it
+# touches neither level nor ledger. (`|| ''` keeps the planner from the index of live holds, of which there are far
+# more in a busy minute than its statistics of a quiet one say: it would read them all.)
 _MOVE: Final = f"""
-WITH seen AS MATERIALIZED (
-    SELECT id, sku FROM inventory_reservation
-    WHERE owner_id = ANY(%(owners)b::uuid[]) AND state || '' = %(leaves)s
-), locked AS MATERIALIZED (
-    SELECT sku FROM inventory_stock WHERE sku = ANY(ARRAY(SELECT sku FROM seen)) {STOCK_IN_LOCK_ORDER}
-), due AS MATERIALIZED (
-    SELECT id FROM inventory_reservation
-    WHERE (SELECT count(*) FROM locked) > 0 AND id = ANY(ARRAY(SELECT id FROM seen)) AND state || '' = %(leaves)s
+WITH due AS MATERIALIZED (
+    SELECT id FROM inventory_reservation WHERE owner_id = ANY(%(owners)b::uuid[]) AND state || '' = %(leaves)s
     {IN_LOCK_ORDER}
 ), moved AS (
     UPDATE inventory_reservation AS r SET state = %(enters)s, updated_at = %(now)s
     FROM due WHERE r.id = due.id
     RETURNING r.owner_id, r.sku, r.quantity
+), locked AS MATERIALIZED (
+    SELECT sku FROM inventory_stock WHERE sku = ANY(ARRAY(SELECT sku FROM moved)) {STOCK_IN_LOCK_ORDER}
 ), levels AS (
     UPDATE inventory_stock AS s SET
         available = s.available + d.units * %(available)s,
         reserved = s.reserved + d.units * %(reserved)s,
         on_hand = s.on_hand + d.units * (%(available)s + %(reserved)s)
-    FROM (SELECT sku, sum(quantity)::int AS units FROM moved GROUP BY sku) AS d WHERE s.sku = d.sku
+    FROM (SELECT sku, sum(quantity)::int AS units FROM moved GROUP BY sku) AS d JOIN locked USING (sku)
+    WHERE s.sku = d.sku
 ), entries AS (
     INSERT INTO inventory_ledger (sku, kind, available_delta, reserved_delta, owner_id, reason, actor, created_at)
     SELECT sku, %(kind)s, quantity * %(available)s, quantity * %(reserved)s, owner_id, %(reason)s, '', %(now)s
@@ -88,26 +85,52 @@ WITH seen AS MATERIALIZED (
 SELECT owner_id, sku, quantity FROM moved ORDER BY owner_id, sku
 """  # noqa: S608 (a constant of ours, no input)
 
+# A sale comes in two halves, the second of which can wait for the end of the transaction: it needs nothing but the
+# units, and who sells the same product waits no longer than that takes.
+_COMMIT: Final = f"""
+WITH due AS MATERIALIZED (
+    SELECT id FROM inventory_reservation WHERE owner_id = ANY(%(owners)b::uuid[]) AND state || '' = 'HELD'
+    {IN_LOCK_ORDER}
+)
+UPDATE inventory_reservation AS r SET state = 'COMMITTED', updated_at = %(now)s
+FROM due WHERE r.id = due.id
+RETURNING r.owner_id, r.sku, r.quantity
+"""  # noqa: S608 (a constant of ours, no input)
+
+_TAKE_OUT: Final = f"""
+WITH sold AS MATERIALIZED (
+    SELECT * FROM unnest(%(owners)b::uuid[], %(skus)b::text[], %(quantities)b::int[]) AS g (owner_id, sku, quantity)
+), locked AS MATERIALIZED (
+    SELECT sku FROM inventory_stock WHERE sku = ANY(%(skus)b::text[]) {STOCK_IN_LOCK_ORDER}
+), levels AS (
+    UPDATE inventory_stock AS s SET reserved = s.reserved - d.units, on_hand = s.on_hand - d.units
+    FROM (SELECT sku, sum(quantity)::int AS units FROM sold GROUP BY sku) AS d JOIN locked USING (sku)
+    WHERE s.sku = d.sku
+)
+INSERT INTO inventory_ledger (sku, kind, available_delta, reserved_delta, owner_id, reason, actor, created_at)
+SELECT sku, 'COMMIT', 0, -quantity, owner_id, '', '', %(now)s FROM sold
+"""  # noqa: S608 (a constant of ours, no input)
+
 # Units of a sold hold that come back one by one: the reservation stays sold and counts them. What does not fit into it
 # any more is not in `moved`, so the caller sees that something is missing.
 _RESTOCK_PART: Final = f"""
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest(%(owners)b::uuid[], %(skus)b::text[], %(quantities)b::int[]) AS g (owner_id, sku, quantity)
-), locked AS MATERIALIZED (
-    SELECT sku FROM inventory_stock WHERE sku = ANY(%(skus)b::text[]) {STOCK_IN_LOCK_ORDER}
 ), due AS MATERIALIZED (
     SELECT id, owner_id, sku FROM inventory_reservation
-    WHERE (SELECT count(*) FROM locked) > 0 AND owner_id = ANY(%(owners)b::uuid[]) AND sku = ANY(%(skus)b::text[])
-        AND state || '' = 'COMMITTED'
+    WHERE owner_id = ANY(%(owners)b::uuid[]) AND sku = ANY(%(skus)b::text[]) AND state || '' = 'COMMITTED'
     {IN_LOCK_ORDER}
 ), moved AS (
     UPDATE inventory_reservation AS r SET restocked = r.restocked + given.quantity, updated_at = %(now)s
     FROM due JOIN given USING (owner_id, sku)
     WHERE r.id = due.id AND r.quantity - r.restocked >= given.quantity
     RETURNING r.owner_id, r.sku, given.quantity
+), locked AS MATERIALIZED (
+    SELECT sku FROM inventory_stock WHERE sku = ANY(ARRAY(SELECT sku FROM moved)) {STOCK_IN_LOCK_ORDER}
 ), levels AS (
     UPDATE inventory_stock AS s SET available = s.available + d.units, on_hand = s.on_hand + d.units
-    FROM (SELECT sku, sum(quantity)::int AS units FROM moved GROUP BY sku) AS d WHERE s.sku = d.sku
+    FROM (SELECT sku, sum(quantity)::int AS units FROM moved GROUP BY sku) AS d JOIN locked USING (sku)
+    WHERE s.sku = d.sku
 ), entries AS (
     INSERT INTO inventory_ledger (sku, kind, available_delta, reserved_delta, owner_id, reason, actor, created_at)
     SELECT sku, 'RESTOCK', quantity, 0, owner_id, %(reason)s, '', %(now)s FROM moved
@@ -181,6 +204,21 @@ def move(movement: Movement, owner_ids: Iterable[UUID], *, now: datetime, reason
         "now": now,
     }
     return _run(_MOVE, values)
+
+
+def commit(owner_ids: Sequence[UUID], *, now: datetime) -> list[tuple[UUID, str, int]]:
+    """Make the live holds of `owner_ids` sold ones, by compare-and-set; return (owner, SKU, quantity) of those.
+
+    Locks the reservations alone. The units are in stock still: `take_out` is to follow in the same transaction.
+    """
+    return _run(_COMMIT, {"owners": Uuids(owner_ids), "now": now})
+
+
+def take_out(rows: Sequence[tuple[UUID, str, int]], *, now: datetime) -> None:
+    """Take what `commit` has returned out of stock. Locks the stock rows of the SKUs by itself, in their order."""
+    owners, skus, quantities = zip(*rows, strict=True)
+    values = {"owners": Uuids(owners), "skus": Texts(skus), "quantities": Integers(quantities)}
+    _run(_TAKE_OUT, values | {"now": now})
 
 
 def restock_part(rows: Sequence[tuple[UUID, str, int]], *, now: datetime, reason: str) -> list[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ statements for all of them; they need the caller's transaction and keep to the o
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -169,19 +170,38 @@ def expire(owner_ids: Sequence[UUID], *, now: datetime) -> dict[UUID, tuple[Line
     return _move(movements.EXPIRE, owner_ids, now=now)
 
 
-def commit(owner_ids: Sequence[UUID], *, now: datetime) -> set[UUID]:
-    """Take what `owner_ids` hold out of stock: it is sold. Return the owners whose units are sold, now or before.
+class Committed(NamedTuple):
+    """Who has bought what: the `owners` whose units are sold, and the `units` that have still to leave the stock."""
 
-    An owner that is missing from the answer had nothing left to sell. Needs the caller's transaction; locks the stock
-    rows of the SKUs held.
+    owners: set[UUID]
+    units: list[tuple[UUID, str, int]]  # owner, SKU, quantity
+
+
+def commit(owner_ids: Sequence[UUID], *, now: datetime) -> Committed:
+    """Sell what `owner_ids` hold. An owner that is not among the answer's had nothing left to sell.
+
+    An owner that has bought already is among them, and nothing moves. Needs the caller's transaction; locks the owners'
+    reservations and no stock. The units have to be taken out by `take_out` before it ends, best as the last thing: so
+    nobody who sells the same product waits for all else that is to be written.
     """
     if not owner_ids:
-        return set()
+        return Committed(set(), [])
     needs_transaction()
-    sold = {owner_id for owner_id, _, _ in movements.move(movements.COMMIT, owner_ids, now=now)}
+    units = movements.commit(owner_ids, now=now)
+    sold = {owner_id for owner_id, _, _ in units}
     others = [owner_id for owner_id in owner_ids if owner_id not in sold]
     states = _states(others) if others else {}
-    return sold | {owner_id for owner_id, state in states.items() if state == _State.COMMITTED}
+    return Committed(sold | {owner_id for owner_id, state in states.items() if state == _State.COMMITTED}, units)
+
+
+def take_out(units: Sequence[tuple[UUID, str, int]], *, now: datetime) -> None:
+    """Take the `units` out of stock that `commit` has sold in this very transaction.
+
+    Locks the stock rows of their SKUs: with calls that move stock in the same transaction, see `lock_for`.
+    """
+    if units:
+        needs_transaction()
+        movements.take_out(units, now=now)
 
 
 def restock(owner_ids: Sequence[UUID], *, now: datetime, reason: str) -> dict[UUID, tuple[Line, ...]]:

@@ -12,8 +12,8 @@ from inventory.demo import load
 from inventory.demo.catalogue import SHELVES
 from inventory.models import Category, LedgerEntry, Product, Stock
 from inventory.selectors import product_by_sku, products, stock_discrepancies
-from inventory.services import commit, reserve
-from inventory.tests.books import levels, wants
+from inventory.services import reserve
+from inventory.tests.books import levels, sell, wants
 
 ITEMS = [item for shelf in SHELVES.values() for item in shelf.items]
 
@@ -37,7 +37,7 @@ def test_loading_again_changes_nothing_not_even_what_people_did_since(now):
     request = wants(("laptop-1", 2))
     with transaction.atomic():
         reserve([request], now=now)
-        commit([request.owner_id], now=now)
+        sell([request.owner_id], now=now)
     Product.objects.filter(sku="laptop-1").update(price_minor=99900, is_active=False)
     Category.objects.filter(slug="audio").update(name="Sound")
     before = (Product.objects.count(), LedgerEntry.objects.count())

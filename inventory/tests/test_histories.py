@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inventory.models import Reservation
-from inventory.services import adjust, commit, expire, extend, receive, release, reserve, restock
-from inventory.tests.books import later, levels, wants
+from inventory.services import adjust, expire, extend, receive, release, reserve, restock
+from inventory.tests.books import later, levels, sell, wants
 from marketplace.kernel.ids import new_id
 
 pytestmark = pytest.mark.django_db
@@ -88,7 +88,7 @@ def happen(shelf: Shelf, basket: list, what: str, whom, now) -> None:
         for owner in whom:
             shelf.move(owner, leaves="HELD", enters="COMMITTED", comes_back=False)
         expected = {OWNERS[owner] for owner in whom if shelf.states.get(owner) == "COMMITTED"}
-        assert commit(ids, now=now) == expected
+        assert sell(ids, now=now) == expected
     else:
         call, move = MOVES[what]
         moved = {OWNERS[owner] for owner in whom if shelf.move(owner, **move)}

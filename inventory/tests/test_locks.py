@@ -2,8 +2,8 @@ import pytest
 from django.db import connection, transaction
 
 from inventory.locks import lock_stock
-from inventory.services import commit, release, reserve
-from inventory.tests.books import states, wants
+from inventory.services import release, reserve
+from inventory.tests.books import sell, states, wants
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def test_moving_a_hold_needs_a_transaction_too(stocked, now):
     request = wants(("lamp", 1))
     with transaction.atomic():
         reserve([request], now=now)
-    for call in (release, commit):
+    for call in (release, sell):
         with pytest.raises(transaction.TransactionManagementError):
             call([request.owner_id], now=now)
     assert states() == {"HELD": 1}

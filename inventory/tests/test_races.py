@@ -10,8 +10,8 @@ import pytest
 from django.db import connection, transaction
 
 from inventory.models import LedgerEntry, Reservation
-from inventory.services import adjust, check, commit, expire, extend, receive, release, reserve, restock
-from inventory.tests.books import EXPIRY, later, ledger, levels, states, wants
+from inventory.services import adjust, check, expire, extend, receive, release, reserve, restock
+from inventory.tests.books import EXPIRY, later, ledger, levels, sell, states, wants
 from marketplace.kernel.ids import new_id
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.core]
@@ -123,7 +123,7 @@ def test_every_service_in_every_order_at_once_never_deadlocks(stocked, now, thre
             threads.submit(in_transaction, reserve, [wants(("mug", 1), ("rug", 1), ("lamp", 1))], now=now),
             threads.submit(in_transaction, extend, reverse[some], until=later(number)),
             threads.submit(in_transaction, release, reverse[number : number + 3], now=now),
-            threads.submit(in_transaction, commit, ids[number : number + 3], now=now),
+            threads.submit(in_transaction, sell, ids[number : number + 3], now=now),
             threads.submit(in_transaction, extend, ids[some], until=later(number)),
             threads.submit(receive, sku="rug", quantity=1, now=now, actor="tests", reason=""),
         ]
@@ -151,7 +151,7 @@ def test_a_hold_is_sold_or_released_but_never_both(stocked, now, threads):
     request = wants(("lamp", 2))
     in_transaction(reserve, [request], now=now)
     with locked("lamp"):
-        selling = threads.submit(in_transaction, commit, [request.owner_id], now=now)
+        selling = threads.submit(in_transaction, sell, [request.owner_id], now=now)
         releasing = threads.submit(in_transaction, release, [request.owner_id], now=now)
         wait_until_waiting(2)
     sold, released = selling.result(10), releasing.result(10)

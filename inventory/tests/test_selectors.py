@@ -20,8 +20,8 @@ from inventory.selectors import (
     products,
     stock_discrepancies,
 )
-from inventory.services import commit, extend, release, reserve
-from inventory.tests.books import EXPIRY, later, wants
+from inventory.services import extend, release, reserve
+from inventory.tests.books import EXPIRY, later, sell, wants
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.pagination import Window
 
@@ -161,7 +161,7 @@ def held(stocked, now) -> dict[str, UUID]:
     owners = {name: request.owner_id for name, request in requests.items()}
     with transaction.atomic():
         reserve(list(requests.values()), now=now)
-        commit([owners["sold"]], now=now)
+        sell([owners["sold"]], now=now)
         release([owners["released"]], now=now)
     return owners
 

@@ -10,7 +10,6 @@ from inventory.services import (
     Shortage,
     adjust,
     check,
-    commit,
     count,
     expire,
     extend,
@@ -20,7 +19,7 @@ from inventory.services import (
     reserve_again,
     restock,
 )
-from inventory.tests.books import EXPIRY, later, ledger, levels, states, wants
+from inventory.tests.books import EXPIRY, later, ledger, levels, sell, states, wants
 from marketplace.kernel.ids import new_id
 
 pytestmark = pytest.mark.django_db
@@ -145,7 +144,7 @@ def test_an_owner_that_has_bought_already_is_answered_held(stocked, now):
     request = wants(("lamp", 2))
     hold(request, now=now)
     with transaction.atomic():
-        commit([request.owner_id], now=now)
+        sell([request.owner_id], now=now)
     assert hold(request, now=now) == [HoldResult(request.owner_id, held=True)]
     assert levels("lamp") == (3, 3, 0)
 
@@ -193,8 +192,8 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_owners(
             (2, lambda: reserve(requests, now=now)),
             (3, lambda: reserve(requests, now=now)),
             (1, lambda: extend(ids, until=EXPIRY)),
-            (1, lambda: commit(ids, now=now)),
-            (2, lambda: commit(ids, now=now)),
+            (2, lambda: sell(ids, now=now)),  # its two halves
+            (2, lambda: sell(ids, now=now)),
             (1, lambda: restock(ids, now=now, reason="returned")),
             (1, lambda: release(ids, now=now)),
         ]:
@@ -203,7 +202,7 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_owners(
     assert levels("lamp") == (1000, 1000, 0)
 
 
-@pytest.mark.parametrize("call", [reserve, release, expire, commit])
+@pytest.mark.parametrize("call", [reserve, release, expire, sell])
 def test_nothing_to_do_asks_the_database_nothing(call, now, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert not call([], now=now)
@@ -268,7 +267,7 @@ def test_commit_takes_the_units_out_of_the_house(stocked, now):
         release([gone.owner_id], now=now)
     for _ in range(2):
         with transaction.atomic():
-            assert commit([sold.owner_id, gone.owner_id, new_id()], now=now) == {sold.owner_id}
+            assert sell([sold.owner_id, gone.owner_id, new_id()], now=now) == {sold.owner_id}
     assert levels("lamp") == (3, 2, 1)
     assert ledger("lamp")[-1] == ("COMMIT", 0, -2)
     assert states() == {"COMMITTED": 1, "HELD": 1, "RELEASED": 1}
@@ -279,7 +278,7 @@ def test_what_is_sold_can_not_be_released(stocked, now):
     request = wants(("lamp", 2))
     hold(request, now=now)
     with transaction.atomic():
-        commit([request.owner_id], now=now)
+        sell([request.owner_id], now=now)
         assert release([request.owner_id], now=now) == {}
         assert expire([request.owner_id], now=now) == {}
     assert levels("lamp") == (3, 3, 0)
@@ -291,13 +290,13 @@ def test_restock_puts_sold_units_back_once(stocked, now):
     sold, held = wants(("lamp", 2)), wants(("lamp", 1))
     hold(sold, held, now=now)
     with transaction.atomic():
-        commit([sold.owner_id], now=now)
+        sell([sold.owner_id], now=now)
     with transaction.atomic():
         moved = restock([sold.owner_id, held.owner_id], now=later(3), reason="payment reversed")
     assert moved == {sold.owner_id: (Line("lamp", 2),)}
     with transaction.atomic():
         assert restock([sold.owner_id], now=later(4), reason="payment reversed") == {}
-        assert commit([sold.owner_id], now=later(4)) == set()
+        assert sell([sold.owner_id], now=later(4)) == set()
     assert levels("lamp") == (5, 4, 1)
     entry = LedgerEntry.objects.get(kind="RESTOCK")
     assert (entry.owner_id, entry.available_delta, entry.reserved_delta) == (sold.owner_id, 2, 0)
@@ -339,7 +338,7 @@ def test_what_is_sold_is_not_extended(stocked, now):
     request = wants(("lamp", 1))
     hold(request, now=now)
     with transaction.atomic():
-        commit([request.owner_id], now=now)
+        sell([request.owner_id], now=now)
         assert extend([request.owner_id], until=later(5)) == set()
     assert Reservation.objects.get().expires_at == EXPIRY
 
@@ -392,7 +391,7 @@ def test_a_count_that_began_before_units_were_sold_is_refused(stocked, now):
     request = wants(("lamp", 2))
     hold(request, now=now)
     with transaction.atomic():
-        commit([request.owner_id], now=now)
+        sell([request.owner_id], now=now)
     with pytest.raises(StockMoved) as refusal:
         count(sku="lamp", counted=5, believed=5, now=now, actor="staff-1", reason="yearly count")
     assert refusal.value.data == {"sku": "lamp", "believed": 5, "on_hand": 3}

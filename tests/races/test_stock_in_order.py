@@ -13,6 +13,7 @@ from marketplace.sagas.ticket import Cause, Ticket
 from orders.desk import Desk
 from orders.models import Order
 from orders.sagas import stock
+from tests.locks import aside, waiting_for_a_lock
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.core]
 
@@ -43,14 +44,18 @@ def in_two_calls(first, second):
         try:
             with transaction.atomic():
                 now = database_now()
-                Desk().open(tickets, now=now)
+                desk = Desk()
+                desk.open(tickets, now=now)
                 calls[0]([tickets[0]], now=now)
                 begun[i].set()
                 end = monotonic() + PATIENCE_SECONDS
                 while not (begun[1 - i].is_set() or somebody_waits()):
                     assert monotonic() < end, "the other one never came"
                     sleep(0.01)
-                return [type(outcome).__name__ for outcome in calls[1]([tickets[1]], now=now)]
+                outcomes = calls[1]([tickets[1]], now=now)
+                desk.close(now=now)
+                desk.finish(now=now)
+                return [type(outcome).__name__ for outcome in outcomes]
         finally:
             connection.close()
 
@@ -92,6 +97,35 @@ def test_what_expired_and_what_was_declined_go_back_in_order(shop):
     assert shop.levels("lamp") == shop.levels("rug") == (10, 0)
 
 
+def test_whoever_sells_waits_for_the_stock_when_all_else_is_written(shop):
+    """And so nobody waits for the seller of a popular product while it writes all that."""
+    shop.stocked("lamp", 10)
+    order = shop.order("lamp", token="")
+    shop.work()
+    Order.objects.filter(id=order.id).update(status="PAID")
+    written = Event()
+
+    def sell():
+        with transaction.atomic():
+            now, desk = database_now(), Desk()
+            tickets = [a_saga_of(order)]
+            desk.open(tickets, now=now)
+            stock.sell_and_confirm(tickets, now=now)
+            desk.close(now=now)
+            written.set()
+            desk.finish(now=now)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            inventory.lock_for(["lamp"])
+            selling = pool.submit(aside, sell)
+            assert written.wait(PATIENCE_SECONDS)
+            waiting_for_a_lock(1)
+        selling.result(PATIENCE_SECONDS)
+    assert shop.hold(order) == ["COMMITTED"]
+    assert shop.levels("lamp") == (9, 0)
+
+
 def test_a_transaction_that_moves_no_stock_locks_none(shop):
     shop.stocked("lamp", 10)
     order = shop.order("lamp", token="")
@@ -99,12 +133,9 @@ def test_a_transaction_that_moves_no_stock_locks_none(shop):
     with transaction.atomic():
         Desk().open([a_saga_of(order)], now=database_now())
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(take_in, "lamp").result(PATIENCE_SECONDS)
+            pool.submit(aside, take_in).result(PATIENCE_SECONDS)
     assert shop.levels("lamp") == (10, 1)
 
 
-def take_in(sku):
-    try:
-        inventory.receive(sku=sku, quantity=1, now=database_now(), actor="test", reason="delivery")
-    finally:
-        connection.close()
+def take_in():
+    inventory.receive(sku="lamp", quantity=1, now=database_now(), actor="test", reason="delivery")
