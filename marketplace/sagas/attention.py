@@ -227,9 +227,13 @@ class _Decision(Pass):
         self._place(run)
 
     def turn_back(self, cause: Cause) -> None:
-        self._take([self._run])
-        self._run.status = Status.IN_PROGRESS
-        self._undo_from(self._run, self._run.position, cause)
+        run = self._run
+        self._take([run])
+        run.status = Status.IN_PROGRESS
+        stood_at, tried = run.position, run.attempt if run.undoing else 0
+        self._undo_from(run, run.position, cause)
+        if run.position == stood_at:  # an undo that was tried on the way back to a wait keeps its key, and its count
+            run.attempt = run.forgiven = tried
 
     def take_as_done(self) -> None:
         run = self._run

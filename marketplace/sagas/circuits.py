@@ -28,6 +28,7 @@ from marketplace.kernel.clock import database_now
 from marketplace.sagas import standby
 from marketplace.sagas.errors import NoSuchCircuit
 from marketplace.sagas.models import Circuit
+from marketplace.sagas.timeouts import IN_VAIN, sqlstate
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,7 @@ def report(reports: Iterable[Report]) -> set[str]:
     Opens, closes and reopens breakers, and wakes who stood by for one that has closed. Must not be called in a
     transaction that holds other locks; makes one for each breaker, again if the database chose it as a deadlock's
     victim: what is reported is committed, so whoever reports must not take that for its own. One that is chosen again
-    and again is lost.
+    and again is lost, and so is one that is refused a lock, or cancelled.
     """
     of: dict[str, list[Report]] = {}
     for one in reports:
@@ -68,6 +69,8 @@ def _reported(name: str, reports: list[Report]) -> set[str]:
             with transaction.atomic():
                 return _report(name, reports)
         except OperationalError as error:
+            if sqlstate(error) in IN_VAIN:
+                break
             if not isinstance(error.__cause__, _TIES):
                 raise
     log.warning("circuit_report_lost", name=name)

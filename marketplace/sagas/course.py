@@ -149,7 +149,7 @@ class Course:
             run.due_at = self.now + pause
             run.step_started_at = None
         else:
-            self._spent(run, node, why, attention=f"{node.name} was tried {run.attempt} times: {why}")
+            self._spent(run, node, why, attention=f"{node.name} was tried {_times(run.attempt)}: {why}")
 
     def _spent(self, run: Run, node: Step | Call, why: str, *, attention: str) -> None:
         """There are no attempts left, or no time for one: do what the step's policy says of that."""
@@ -258,3 +258,7 @@ class Course:
         run.wait_until = None
         run.step_started_at = None
         run.attention = ""
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

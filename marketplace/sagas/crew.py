@@ -81,14 +81,14 @@ class Crew(Generic[Call]):
             self.make(call)
 
     def make(self, call: Call) -> None:
-        """Have `call` made, as soon as a thread is free."""
+        """Have `call` made, as soon as a thread is free.
+
+        Raises `RuntimeError` where there is none and the system gives us none; then it is not made.
+        """
+        if len(self._threads) < min(self._most, len(self._under_way) + 1):
+            self._start_another()
         self._under_way.add(call)
         self._calls.put(call)
-        if len(self._threads) < min(self._most, len(self._under_way)):
-            # A thread that hangs must not keep the process from ending.
-            thread = threading.Thread(target=_work, args=(self._calls, self._strip), name="saga-call", daemon=True)
-            self._threads.append(thread)
-            thread.start()
 
     def wait(self, count: int, seconds: float) -> bool:
         """Wait until `count` calls have landed that were not collected yet, at most so long; whether they have."""
@@ -110,6 +110,17 @@ class Crew(Generic[Call]):
         _send_home(self._calls, self._threads)
         for thread in threads:
             thread.join()
+
+    def _start_another(self) -> None:
+        # A thread that hangs must not keep the process from ending.
+        thread = threading.Thread(target=_work, args=(self._calls, self._strip), name="saga-call", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # there are too many in the system; those that are here already will do
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
 
     def _not_begun(self) -> list[Call]:
         calls: list[Call] = []

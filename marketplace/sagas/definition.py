@@ -100,6 +100,12 @@ def newest(name: str) -> type[Saga]:
     return _registry[max(known for known in _registry if known[0] == name)]
 
 
+def is_later(name: str, version: int) -> bool:
+    """Whether that version is later than all that are known here of the definition `name`, of which some must be."""
+    versions = [known[1] for known in _registry if known[0] == name]
+    return bool(versions) and version > max(versions)
+
+
 def registered() -> list[type[Saga]]:
     """Every definition known here, in the order in which they were written down."""
     return list(_registry.values())
@@ -147,6 +153,7 @@ __all__ = [
     "Wait",
     "Workspace",
     "find",
+    "is_later",
     "known",
     "registered",
     "remote",

@@ -50,7 +50,7 @@ class Run:
     )
 
     def __init__(self, row: Sequence[Any]) -> None:
-        cause = Cause(**row[15]) if row[15] is not None else None
+        cause = Cause.of_json(row[15]) if row[15] is not None else None
         self.ticket = Ticket(id=row[0], subject_id=row[3], context=row[14], cause=cause)
         self.name: str = row[1]
         self.version: int = row[2]
@@ -138,10 +138,13 @@ _HOLD = """
 """
 _HOLD_ALL = _HOLD.format(table=_TABLE, columns=_COLUMNS, by_keys=_BY_KEYS)
 _HOLD_IN_HAND = _HOLD.format(table=_TABLE, columns="id, pending_signals, clock_timestamp()", by_keys=_BY_KEYS)
+# Whoever is at a row (to leave a signal there, say) may want the next one: nobody waits for it with others in hand.
 _RENEW = f"""
-    UPDATE {_TABLE} SET due_at = clock_timestamp() + %s
-    FROM unnest(%b::uuid[], %b::bigint[]) AS held (held_id, held_fence)
-    WHERE id = held_id AND fence = held_fence AND in_flight RETURNING id
+    WITH free AS MATERIALIZED (
+        SELECT id FROM unnest(%b::uuid[], %b::bigint[]) AS held (held_id, held_fence) CROSS JOIN LATERAL (
+            SELECT id FROM {_TABLE} WHERE id = held_id AND fence = held_fence AND in_flight
+            FOR NO KEY UPDATE SKIP LOCKED) AS ours)
+    UPDATE {_TABLE} AS t SET due_at = clock_timestamp() + %s FROM free WHERE t.id = free.id RETURNING t.id
 """  # noqa: S608
 
 
@@ -223,10 +226,18 @@ def hold_landed(runs: Sequence[Run], fences: Sequence[int], along: Along = _noth
 
 
 def renew(ids: Sequence[UUID], fences: Sequence[int], lease: Any) -> set[UUID]:
-    """Prolong the leases that are still ours by `lease` (timedelta) from now; answer whose they are."""
+    """Prolong the leases that are still ours by `lease` (timedelta) from now; answer whose.
+
+    Waits for nobody, and passes over the rows that somebody else has locked at this moment.
+    """
     with bulk.binding_cursor(binary=True) as cursor:
-        cursor.execute(_RENEW, [lease, Uuids(ids), Bigints(fences)])
+        cursor.execute(_RENEW, [Uuids(ids), Bigints(fences), lease])
         return {row[0] for row in cursor.fetchall()}
+
+
+def put_off(runs: Sequence[Run], *, until: datetime) -> None:
+    """Make `runs` due at `until`, and leave their rows as they are. Needs the transaction that locked them."""
+    SagaInstance.objects.filter(pk__in=[run.ticket.id for run in runs]).update(due_at=until)
 
 
 def read_signals(runs: Sequence[Run]) -> None:

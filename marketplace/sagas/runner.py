@@ -31,26 +31,21 @@ from marketplace.sagas.models import TERMINAL, Direction, Result, SagaInstance, 
 from marketplace.sagas.outcomes import Unknown
 from marketplace.sagas.rows import Run
 from marketplace.sagas.standing import what_is_left
-from marketplace.sagas.stepping import Flight, Pass
+from marketplace.sagas.stepping import TO_BE_LEFT, Flight, Pass
 from marketplace.sagas.ticket import Cause, Ticket
-from marketplace.sagas.timeouts import Overran
+from marketplace.sagas.timeouts import IN_VAIN, Overran, sqlstate
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.1  # how soon new work is seen while the only thing to do is to wait for answers
 AT_ONCE_SECONDS = 0.002  # how long an answer to the call that follows from one is waited for before the next claim
 GATHER_SECONDS = 0.003  # how long a first answer waits for others, to be recorded together with them
-SLOW_SECONDS = 0.5  # a call that takes longer keeps its worker claiming for others after the time is up ...
+SLOW_SECONDS = 0.5  # a call that isn't back by then keeps its worker claiming for others after the time is up ...
 OVERTIME_SECONDS = 10.0  # ... but no longer than this
 DEADLOCKS = 5  # how often a group is run again after the database chose it as a deadlock's victim
 
 _TIES = {"40P01", "40001"}  # deadlock_detected, serialization_failure: nothing was written, and it is safe to repeat
 _OUTAGES = ("08", "40", "53", "57P", "58")  # SQLSTATEs: connection, ties, resources, shutdown, input and output
-
-
-def sqlstate(error: BaseException) -> str:
-    """PostgreSQL's code for what went wrong; empty where it had no time to send one."""
-    return getattr(error.__cause__, "sqlstate", None) or ""
 
 
 def is_outage(error: BaseException) -> bool:
@@ -68,11 +63,12 @@ NOT_MADE = object()  # of a call: its saga is anybody's now, so there is nothing
 class Airborne:
     """One call in flight, as the worker that made it sees it."""
 
-    __slots__ = ("flight", "lease_ends", "started")
+    __slots__ = ("flight", "launched", "lease_ends", "started")
 
     def __init__(self, flight: Flight, lease_ends: float) -> None:
         self.flight = flight
         self.lease_ends = lease_ends  # on this process's steady clock, and earlier than the database's
+        self.launched = time.monotonic()
         self.started: float | None = None
 
     def send(self) -> Any:
@@ -103,7 +99,7 @@ class Worker:
         self._on_full = on_full
         self._on_bell = on_bell
         self._in_the_air: set[Airborne] = set()
-        self._renewed = time.monotonic()
+        self._renew_at = time.monotonic() + settings.SAGA_LEASE_SECONDS / 3
         self._crew: Crew[Airborne] = Crew(settings.SAGA_CALL_CONCURRENCY)
         self._given_up: list[Airborne] = []  # overdue calls that still keep a thread
 
@@ -123,10 +119,12 @@ class Worker:
                 return not claimed and in_time
 
     def _held_up(self, until: float) -> bool:
-        """Whether a slow call keeps this worker from going home, so that it may as well go on claiming."""
-        return time.monotonic() < until + OVERTIME_SECONDS and any(
-            airborne.seconds > SLOW_SECONDS for airborne in self._in_the_air
-        )
+        """Whether slow calls keep this worker from going home, so that it may as well go on claiming.
+
+        One call that takes long, or many, of which the last still queue for a thread.
+        """
+        now = time.monotonic()
+        return now < until + OVERTIME_SECONDS and any(now - one.launched > SLOW_SECONDS for one in self._in_the_air)
 
     # --- T1 -----------------------------------------------------------------------------------------------------------
 
@@ -181,9 +179,11 @@ class Worker:
         return len(runs)
 
     def _move_alone(self, step: Pass, runs: list[Run], fetch: Fetch, move: Move) -> Pass | None:
-        """Move one saga, in a savepoint of the transaction that holds its lock; None where it had to be parked.
+        """Move one saga, in a savepoint of the transaction that holds its lock; None where it was parked, or left.
 
-        If one of its steps takes too long, it is moved once more, as far as that step.
+        If one of its steps takes too long, it is moved once more, as far as that step. If another does so then (on the
+        way back, say, or an earlier one by what it has left to the end), that is left out as well. If what it is about
+        can't be loaded in time (somebody is changing that table, say), it is left alone for a while: nothing was begun.
         """
         try:
             with transaction.atomic():
@@ -193,11 +193,16 @@ class Worker:
         except Exception as error:
             if is_outage(error):
                 raise
-            if isinstance(error, Overran) and step.overran is None:
+            if not step.opened and sqlstate(error) in IN_VAIN:
+                log.warning("saga_left", saga=str(runs[0].ticket.id), why=str(error))
+                rows.put_off(runs, until=database_now() + TO_BE_LEFT)
+                return None
+            if isinstance(error, Overran) and error.where not in {one.where for one in step.overran}:
                 look = standby.Look()
                 again, now = fetch(look.send)
                 if now is not None:
-                    step = Pass(now=now, queues=frozenset(self.queues), ways=look.read(), overran=error)
+                    overran = (*step.overran, error)
+                    step = Pass(now=now, queues=frozenset(self.queues), ways=look.read(), overran=overran)
                     return self._move_alone(step, again, fetch, move)
             park(runs[0].ticket.id, error)
             return None
@@ -207,16 +212,18 @@ class Worker:
 
     def _committed(self, step: Pass, leased_at: float, moved: int) -> None:
         self.moved += moved
-        for queue in step.bells | (circuits.report(step.gate.reports) if step.gate.reports else set()):
+        for queue in step.bells:
             self._on_bell(queue)
         lease_ends = leased_at + settings.SAGA_LEASE_SECONDS
         for flight in step.flights:
             flight.run.in_hand = True
             self._launch(Airborne(flight, lease_ends))
+        for queue in circuits.report(step.gate.reports) if step.gate.reports else ():  # last: it may wait for a lock
+            self._on_bell(queue)
 
     def _launch(self, airborne: Airborne) -> None:
+        self._crew.make(airborne)  # first: one that nobody will ever make must not be waited for
         self._in_the_air.add(airborne)
-        self._crew.make(airborne)
 
     def _give_up(self, overdue: Sequence[Airborne]) -> None:
         """Don't count on the threads of these calls; once they are half of all, let new ones make the calls."""
@@ -251,19 +258,20 @@ class Worker:
         if error is None:
             return reply
         log.warning("a call raised", saga=str(airborne.flight.run.ticket.id), exc_info=error)
-        return Unknown(f"{type(error).__name__}: {error}")
+        return Unknown(_printable(f"{type(error).__name__}: {error}"))
 
     def _renew(self) -> None:
         """Prolong the leases of calls that are still in flight, well before they end."""
-        if not self._in_the_air or time.monotonic() - self._renewed < settings.SAGA_LEASE_SECONDS / 3:
+        now = time.monotonic()
+        if not self._in_the_air or now < self._renew_at:
             return
-        self._renewed = time.monotonic()
         lease = timedelta(seconds=settings.SAGA_LEASE_SECONDS)
         held = [airborne.flight.run for airborne in self._in_the_air]
         ours = rows.renew([run.ticket.id for run in held], [run.fence for run in held], lease)
         for airborne in self._in_the_air:
             if airborne.flight.run.ticket.id in ours:
-                airborne.lease_ends = self._renewed + settings.SAGA_LEASE_SECONDS
+                airborne.lease_ends = now + settings.SAGA_LEASE_SECONDS
+        self._renew_at = now + settings.SAGA_LEASE_SECONDS / (3 if len(ours) == len(held) else 10)
 
     # --- T2 -----------------------------------------------------------------------------------------------------------
 
@@ -282,10 +290,19 @@ class Worker:
                 raise
             log.exception("recording a group failed; running it one by one")
             for run, fence in zip(landed, fences, strict=True):
-                self._move(partial(rows.hold_landed, [run], [fence]), record_only, alone=True)
+                self._answer_alone(run, fence, record_only)
         else:
             if recorded < len(landed):
                 log.warning("answers discarded: another worker has taken over", count=len(landed) - recorded)
+
+    def _answer_alone(self, run: Run, fence: int, record: Move) -> None:
+        """Record one answer; if its row is not to be had in time, leave it: it is asked for again after the lease."""
+        try:
+            self._move(partial(rows.hold_landed, [run], [fence]), record, alone=True)
+        except OperationalError as error:
+            if sqlstate(error) not in IN_VAIN:
+                raise
+            log.warning("answer_not_recorded", saga=str(run.ticket.id), why=str(error))
 
 
 def park(saga_id: UUID, error: BaseException) -> None:
@@ -332,7 +349,7 @@ def _tell(row: SagaInstance, *, now: datetime) -> None:
     definition = find(row.name, row.version)
     if definition is None:
         return
-    cause = Cause(**row.cause) if row.cause else None
+    cause = Cause.of_json(row.cause) if row.cause else None
     ticket = Ticket(id=row.id, subject_id=row.subject_id, context=row.context, cause=cause)
     try:
         with transaction.atomic():

@@ -122,7 +122,7 @@ def remains(saga_id: UUID) -> Remains:
     if definition is None:
         return Remains(True, (), tuple(reversed(row.steps[: row.position + 1])), redrive_at=redrive_at)
     undone = tuple(undos_done(definition, row.position, row.undone))
-    left = tuple(undos_left(definition, row.position, Cause(**row.cause) if row.cause else None))
+    left = tuple(undos_left(definition, row.position, Cause.of_json(row.cause) if row.cause else None))
     return Remains(True, undone, left, row.current_step if row.attempt else "", redrive_at)
 
 

@@ -82,6 +82,7 @@ _SIGNAL = """
         FROM news WHERE t.id = news.saga_id RETURNING t.id, t.due_at)
     SELECT saga.name, saga.version, saga.subject_id, saga.status, saga.queue, saga.position,
            saga.undoing AND COALESCE(saga.cause->>'kind', '') <> 'returned',
+           CASE WHEN saga.undoing AND saga.cause->>'kind' = 'returned' THEN saga.cause->>'step' ELSE '' END,
            saga.attempt, saga.wait_until, COALESCE(saga.cause->>'code', ''), clock_timestamp(),
            (SELECT received_at FROM stored WHERE stored.saga_id = saga.id AND stored.signal_id = given.signal_id),
            (SELECT disposition FROM sagas_sagasignal
@@ -101,6 +102,7 @@ class _Arrival(NamedTuple):
     queue: str
     position: int
     undoing: bool  # for good, and not only back to a wait
+    returning: str  # the step that led back to a wait, while the saga is on its way there
     attempt: int
     wait_until: datetime | None
     code: str
@@ -169,6 +171,7 @@ def signal_many(name: str, signals: Sequence[Signal]) -> list[Receipt]:
         rows = cursor.fetchall()
         receipts: list[Receipt] = []
         due: set[str] = set()
+        seen: set[tuple[UUID, str]] = set()
         for one, row in zip(signals, rows, strict=True):
             if row[0] is None:
                 if not archive.bring_back(one.saga_id):
@@ -176,6 +179,9 @@ def signal_many(name: str, signals: Sequence[Signal]) -> list[Receipt]:
                 receipts += signal_many(name, [one])  # so that late news is answered as ever
                 continue
             arrival = _Arrival(*row)
+            if (one.saga_id, one.signal_id) in seen:  # given twice, stored once, and answered once
+                arrival = arrival._replace(stored_at=None)
+            seen.add((one.saga_id, one.signal_id))
             due |= {arrival.queue} if arrival.due else set()
             receipts.append(_receive(name, one, arrival))
         for queue in sorted(due):
@@ -203,11 +209,18 @@ def _can_act(definition: type[Saga] | None, saga: _Arrival, signal_name: str) ->
         return False
     if definition is None:
         return True  # only the workers know
-    over = saga.wait_until is not None and saga.now > saga.wait_until  # the wait at which it stands
+    # The wait at which it stands; but who was left to a person waits anew when they let it go on.
+    over = saga.wait_until is not None and saga.now > saga.wait_until and saga.status != Status.NEEDS_ATTENTION
     if signal_name in definition.stops:
         return not over and definition.may_turn_back(saga.position, saga.attempt)
-    ahead = definition.steps[saga.position + over :]
+    ahead = definition.steps[_goes_on_from(definition, saga) + over :]
     return any(isinstance(node, Wait) and node.listens_to == signal_name for node in ahead)
+
+
+def _goes_on_from(definition: type[Saga], saga: _Arrival) -> int:
+    """Where the saga stands; of one that is on its way back to a wait, where that is."""
+    wait = next((node.returns_to for node in definition.steps if node.name == saga.returning), "")
+    return next((at for at, node in enumerate(definition.steps) if node.name == wait), saga.position)
 
 
 def nudge(subject_ids: Sequence[UUID], *, now: datetime) -> int:

@@ -1,7 +1,7 @@
 """What of the engine is in the way of a process that wants to start, with this code, these settings, this database."""
 
 import structlog
-from django.db import OperationalError, ProgrammingError, connection
+from django.db import OperationalError, connection
 
 from marketplace.kernel.starting import Obstacle
 from marketplace.sagas.checks import check_sagas
@@ -10,14 +10,12 @@ from marketplace.sagas.versions import stranded
 log = structlog.get_logger(__name__)
 
 ADVICE = "Deploy the definitions they started with, or `manage.py sagas ignore` what is in NEEDS_ATTENTION."
-NO_SUCH_THING = {"42P01", "42703"}  # undefined_table, undefined_column: the tables are older than the question
 
 
 def obstacles() -> list[Obstacle]:
     """What is wrong with the configuration; where nothing is, which unfinished sagas this code would strand.
 
-    Where the tables aren't there yet, nothing can be stranded. Where PostgreSQL can't be asked, nobody can say, and the
-    process may start: it says by itself that it is not ready.
+    Where PostgreSQL can't be asked, nobody can say, and the process may start: it says by itself that it is not ready.
     """
     wrong = [Obstacle(str(message.msg)) for message in check_sagas()]
     return wrong or [Obstacle(f"this code would strand {one}.", ADVICE) for one in _stranded()]
@@ -26,10 +24,6 @@ def obstacles() -> list[Obstacle]:
 def _stranded() -> list[str]:
     try:
         return [str(one) for one in stranded()]
-    except ProgrammingError as error:
-        if getattr(error.__cause__, "sqlstate", "") not in NO_SUCH_THING:
-            raise
-        return []
     except OperationalError as error:
         log.warning("nobody_can_say_who_is_stranded", error=str(error))
         return []

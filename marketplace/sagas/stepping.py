@@ -6,6 +6,7 @@ made inside a transaction), to a wait, to another machine's queue, or to its end
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
@@ -16,16 +17,18 @@ from django.utils.functional import cached_property
 from marketplace.kernel.pipeline import pipelined
 from marketplace.sagas import redrive, rows, standby, stops
 from marketplace.sagas.course import Course
-from marketplace.sagas.definition import Call, GoOn, Node, Probing, Saga, Step, Wait, Workspace
+from marketplace.sagas.definition import Call, GoOn, LateRule, Node, Probing, Saga, Step, Wait, Workspace, is_later
 from marketplace.sagas.gate import Gate, remote_of
 from marketplace.sagas.models import Result, Status
 from marketplace.sagas.outcomes import Done, Outcome, Ready, Retry, Unknown
 from marketplace.sagas.rows import Run
 from marketplace.sagas.standing import CLOSING, lacks, node_of, past_pivot, saga_of, time_for
-from marketplace.sagas.ticket import Ticket
+from marketplace.sagas.ticket import LateSignal, Ticket
 from marketplace.sagas.timeouts import Limit, Overran
 
-__all__ = ["CLOSING", "Flight", "Pass"]
+__all__ = ["CLOSING", "TO_BE_LEFT", "Flight", "Pass"]
+
+TO_BE_LEFT = timedelta(seconds=5)  # before a worker that can't move it, or not yet, meets the same saga again
 
 
 class Flight(NamedTuple):
@@ -51,21 +54,23 @@ class Pass(Course):
         now: datetime,
         queues: frozenset[str],
         ways: standby.Ways | None = None,
-        overran: Overran | None = None,
+        overran: Sequence[Overran] = (),
     ) -> None:
         """`ways`: which are closed, if somebody has looked already.
 
-        `overran`: leave out the step that took too long when this was tried before, and count that as an attempt.
+        `overran`: leave out the steps that took too long when this was tried before, and count that as an attempt.
         """
         super().__init__(now=now)
         self._limit = Limit(settings.SAGA_STEP_TIMEOUT_SECONDS)  # as `rows` has set it for whoever claims or holds
         self.overran = overran
+        self.opened = False  # whether what the sagas are about is loaded
         self.flights: list[Flight] = []
         self.bells: set[str] = set()  # queues of other workers that now have something due
         self.gate = Gate(ways)
         self._queues = queues
         self._runs: list[Run] = []
         self._frontier: dict[tuple[bool, int, type[Saga]], list[Run]] = {}
+        self._last: tuple[str, bool] | None = None  # the last step that was begun, and whether to undo it
 
     # --- the two ways in ----------------------------------------------------------------------------------------------
 
@@ -102,8 +107,14 @@ class Pass(Course):
         for group in groups.values():
             node = cast(Call, node_of(group[0]))
             tickets = self._tickets(group, node, attempts_before=1)
-            remote = remote_of(group[0], node)
-            outcomes = remote.record(tickets, [replies[ticket.id] for ticket in tickets], now=self.now)
+            self._last = (node.name, group[0].undoing)
+            before = self._overrun(node, undoing=group[0].undoing)
+            if before is not None:
+                self._not_written_down(group, node, before.how)
+                continue
+            with self._watched():
+                remote = remote_of(group[0], node)
+                outcomes = remote.record(tickets, [replies[ticket.id] for ticket in tickets], now=self.now)
             paired = self._pair(group, outcomes)
             circuits = self.gate.heard(group, node, tickets, outcomes)
             for (run, outcome), circuit in zip(paired, circuits, strict=True):
@@ -111,13 +122,28 @@ class Pass(Course):
                 self._apply(run, node, cast(Outcome, outcome), started_at=run.step_started_at, circuit=circuit)
         self._advance()
 
+    def _not_written_down(self, group: list[Run], node: Call, how: str) -> None:
+        why = f"Writing down the answer {how}; asking again."
+        for run in group:
+            run.in_flight = False
+            self._apply(run, node, Unknown(why), started_at=run.step_started_at)
+
     @property
     def heard(self) -> bool:
         """Whether signals have come, some of which `write` may have to answer once everything is written."""
         return any(run.inbox for run in self._runs)
 
     def write(self) -> None:
-        """Write everything, in a constant number of statements. The transaction may commit after it."""
+        """Write everything, in a constant number of statements. The transaction may commit after it.
+
+        Raises `Overran` where that takes too long: what is left to be written for a step is a part of it.
+        """
+        with self._watched():
+            late = self._write()
+        for rule, signal in late:  # last, so that it finds everything as it is from now on
+            rule(signal)
+
+    def _write(self) -> list[tuple[LateRule, LateSignal]]:
         with pipelined():  # to a saga that travels alone, waiting for each of them is most of its time
             for workspace in self._workspaces.values():
                 workspace.close(now=self.now)
@@ -128,13 +154,31 @@ class Pass(Course):
             self._journal.write(self._runs)
             for workspace in self._workspaces.values():
                 workspace.finish(now=self.now)
-        for rule, signal in late:  # last, so that it finds everything as it is from now on
-            rule(signal)
+        return late
+
+    def _overrun(self, node: Node, *, undoing: bool) -> Overran | None:
+        """How `node` took too long when this was tried before, if it did."""
+        return next((one for one in self.overran if one.where == (node.name, undoing)), None)
+
+    def _watched(self) -> AbstractContextManager[None]:
+        """Whatever hangs in this block is the last step's trouble, if there was one."""
+        if self._last is None:
+            return nullcontext()
+        step, undoing = self._last
+        return self._limit.watch(step, settings.SAGA_STEP_TIMEOUT_SECONDS, undoing=undoing)
 
     # --- the frontier -------------------------------------------------------------------------------------------------
 
     def _take(self, runs: Sequence[Run]) -> list[Run]:
-        """Open the workspaces and the inboxes of `runs`; park those whose definition, or step, is gone."""
+        """Open the workspaces and the inboxes of `runs`; park those whose definition, or step, is gone.
+
+        Those that were begun by newer code than this are left, as they are, to the workers that have it: while that is
+        being deployed there are both.
+        """
+        theirs = [run for run in runs if run.saga is None and is_later(run.name, run.version)]
+        if theirs:
+            rows.put_off(theirs, until=self.now + TO_BE_LEFT)
+            runs = [run for run in runs if run not in theirs]
         self._runs.extend(runs)
         for place, run in enumerate(runs):
             run.place = place
@@ -142,8 +186,9 @@ class Pass(Course):
         for run in runs:
             if run.saga is not None:
                 opened.setdefault(run.saga.workspace, []).append(run.ticket)
-        for kind, tickets in opened.items():
+        for kind, tickets in sorted(opened.items(), key=_by_name):  # all lock in one order, to the last counter
             self._workspaces.setdefault(kind, kind()).open(tickets, now=self.now)
+        self.opened = True
         known = [run for run in runs if not self._stranded(run)]
         stops.read(known)
         return known
@@ -173,9 +218,10 @@ class Pass(Course):
                 run.due_at = self.now
                 self.bells.add(node.queue)
                 return
-            if self.overran is not None and (node.name, run.undoing) == (self.overran.step, self.overran.undoing):
+            before = self._overrun(node, undoing=run.undoing) if self.overran else None
+            if before is not None:
                 run.attempt += 1
-                self._apply(run, node, Retry(str(self.overran)), started_at=None)
+                self._apply(run, node, Retry(str(before)), started_at=None)
                 return
         self._frontier.setdefault(_key(run), []).append(run)
 
@@ -224,6 +270,7 @@ class Pass(Course):
     def _handle(self, group: list[Run], node: Step, handler: Callable[..., Sequence[Outcome]]) -> None:
         started_at = self._journal.look_at_the_clock()
         patience = settings.SAGA_STEP_TIMEOUT_SECONDS if node.timeout is None else node.timeout
+        self._last = (node.name, group[0].undoing)
         with self._limit.watch(node.name, patience, undoing=group[0].undoing):
             outcomes = handler(self._tickets(group, node), now=self.now)
         self._limit.set(settings.SAGA_STEP_TIMEOUT_SECONDS)
@@ -240,7 +287,9 @@ class Pass(Course):
         remote = remote_of(group[0], node)
         started_at = self._journal.look_at_the_clock()
         first_asked = rows.first_asked(group, node.name) if node.key_window is not None else {}
-        answers = remote.prepare(self._tickets(group, node), now=self.now)
+        self._last = (node.name, group[0].undoing)
+        with self._watched():
+            answers = remote.prepare(self._tickets(group, node), now=self.now)
         for run, answer in self._pair(group, answers):
             run.attempt += 1
             if isinstance(answer, Ready):
@@ -355,6 +404,10 @@ class Pass(Course):
 
 
 _by_place = attrgetter("place")
+
+
+def _by_name(opened: tuple[type[Workspace], list[Ticket]]) -> str:
+    return f"{opened[0].__module__}.{opened[0].__qualname__}"
 
 
 def _key(run: Run) -> tuple[bool, int, type[Saga]]:

@@ -1,7 +1,8 @@
 """What a handler is given of a saga."""
 
+from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, Self
 from uuid import UUID
@@ -20,9 +21,20 @@ class Cause:
     data: dict[str, Any] | None = None
     step: str = ""
 
+    @classmethod
+    def of_json(cls, stored: Mapping[str, Any]) -> Self:
+        """What `as_json` has written, be it that of a later version of this code, which knows more to say.
+
+        While a new version is being deployed, or is taken back, the old one must not stumble over every such saga.
+        """
+        return cls(**{name: stored[name] for name in _IN_CAUSE if name in stored})
+
     def as_json(self) -> dict[str, Any]:
         known = {"kind": self.kind, "code": self.code, "message": self.message, "data": self.data or {}}
         return {**known, "step": self.step} if self.step else known
+
+
+_IN_CAUSE: Final = tuple(field.name for field in fields(Cause))
 
 
 @dataclass(frozen=True, slots=True)

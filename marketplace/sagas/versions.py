@@ -11,9 +11,10 @@ from importlib.util import find_spec
 from pkgutil import iter_modules
 
 from django.apps import apps
-from django.db import connection
+from django.db import ProgrammingError, connection, transaction
 
 from marketplace.sagas.definition import find
+from marketplace.sagas.timeouts import sqlstate
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,22 @@ _KINDS = """
 """
 
 
+_NO_SUCH_THING = {"42P01", "42703"}  # undefined_table, undefined_column: the tables are older than the question
+
+
 def stranded() -> list[Stranded]:
-    """The unfinished sagas that this code can't carry on, by kind; empty is good. Definitions must be loaded."""
-    with connection.cursor() as cursor:
-        cursor.execute(_KINDS)
-        kinds = cursor.fetchall()
+    """The unfinished sagas that this code can't carry on, by kind; empty is good. Definitions must be loaded.
+
+    Where the tables aren't there yet, nothing can be stranded.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_KINDS)
+            kinds = cursor.fetchall()
+    except ProgrammingError as error:
+        if sqlstate(error) not in _NO_SUCH_THING:
+            raise
+        return []
     found = []
     for name, version, steps, count, example in kinds:
         why = _why_not(name, version, tuple(json.loads(steps)))

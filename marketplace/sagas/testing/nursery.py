@@ -52,7 +52,10 @@ class Shift:
 
 
 class Nursery:
-    """The process that forks workers, as the test sees it. `load`: modules with definitions beside the apps' own."""
+    """The process that forks workers, as the test sees it.
+
+    `load`: modules to import, with definitions beside the apps' own or with what each worker would else import anew.
+    """
 
     def __init__(self, environment: Mapping[str, str], *, log: Path, load: Sequence[str] = ()) -> None:
         self._log = log

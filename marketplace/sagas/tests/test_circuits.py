@@ -72,6 +72,14 @@ class CallHome(Saga):
     closing = staticmethod(each(close))
 
 
+class CallThenWrite(Saga):
+    """After the first call there is another, to somebody else."""
+
+    name, version = "call_then_write", 1
+    workspace = Agency
+    steps = (Call("ring", do=Line("ring"), retry=QUICKLY), Call("write", do=Provider("write"), retry=QUICKLY))
+
+
 @pytest.fixture(autouse=True)
 def _breakers(settings: Any) -> None:
     settings.SAGA_BREAKER_FAILURES = 3
@@ -646,3 +654,31 @@ def test_a_report_that_meets_a_deadlock_is_made_again(beside: Beside, settings: 
     assert circuits.report([Report("exchange", probe, 1)]) == {saga(waits).queue}
     other.result(10)
     assert state() == "CLOSED"
+
+
+@committing
+def test_no_call_waits_until_another_is_reported(beside: Beside) -> None:
+    one = begin_one(CallThenWrite)
+    Circuit.objects.create(name="exchange", failures=1, first_failed_at=database_now())
+    with transaction.atomic():
+        Circuit.objects.select_for_update().get(pk="exchange")
+        driving = beside(drive)
+        until_true(lambda: waiting_for_locks() == 1)
+        until_true(lambda: world.times("write", one) == 1)
+    driving.result(20)
+    assert (saga(one).status, Circuit.objects.get().failures) == ("COMPLETED", 0)
+
+
+@committing
+def test_a_report_that_gets_no_lock_in_time_is_lost_and_nothing_else_is(beside: Beside) -> None:
+    """Whoever reports has calls to make yet, whose intents are committed."""
+    Circuit.objects.create(name="exchange")
+
+    def impatient() -> set[str]:
+        run_sql("SET lock_timeout = '100ms'")
+        return circuits.report([Report("exchange", uuid4(), 1, "Away.")])
+
+    with transaction.atomic():
+        Circuit.objects.select_for_update().get(pk="exchange")
+        assert beside(impatient).result(10) == set()
+    assert Circuit.objects.get().failures == 0

@@ -80,6 +80,27 @@ def test_what_a_hanging_crew_has_not_begun_is_made_by_the_next_and_its_late_answ
     assert [one.call for one in crew.collect()] == [hanging]
 
 
+def test_where_the_system_has_no_thread_left_those_that_are_there_make_it(gate, monkeypatch):
+    crew, first, second, nobodys = Crew(2), Call("first", gate=gate), Call("second"), Call()
+    crew.make(first)
+    assert first.begun.wait(PATIENCE)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as system:
+        system.setattr(threading.Thread, "start", refuse)
+        crew.make(second)
+        lonely = Crew(2)
+        with pytest.raises(RuntimeError):
+            lonely.make(nobodys)
+    assert (lonely.still_makes(nobodys), crew.still_makes(second)) == (False, True)
+    gate.set()
+    assert crew.wait(2, PATIENCE)
+    assert [one.reply for one in crew.collect()] == ["first", "second"]
+    crew.disband()
+
+
 def test_the_threads_of_a_crew_that_nobody_knows_any_more_end():
     crew = Crew(3)
     for _ in range(3):

@@ -12,6 +12,7 @@ from marketplace.sagas.models import SagaInstance
 from marketplace.sagas.outcomes import Back, Done, Parked, Ready, Refused, each
 from marketplace.sagas.tests.driving import (
     begin_one,
+    carry_on,
     dispositions,
     drive,
     effects,
@@ -295,3 +296,15 @@ def test_what_is_written_with_the_intent_is_remembered_whatever_becomes_of_the_c
     one = begin_one(PayForTrip)
     drive()
     assert saga(one).context["asked"] is True
+
+
+def test_what_is_asked_for_on_the_way_back_to_its_wait_is_accepted_and_acted_on() -> None:
+    one = at_verdict()
+    refuse_once("verdict")
+    send(one, "verdict")
+    flown = take_off()  # the undo of the card is in flight
+    assert send(one, "choice").accepted
+    assert not send(one, "nothing of the kind").accepted
+    carry_on(flown)
+    assert ("choice", "RECEIVED") in dispositions(one)
+    assert history(one)[-3:] == ["undo choice RETURNED", "choice DONE", "card DONE"]

@@ -159,6 +159,19 @@ def test_a_renewed_lease_counts_from_now() -> None:
     assert saga(theirs).due_at == due_before
 
 
+@committing
+def test_renewing_leases_waits_for_nobody(beside: Beside) -> None:
+    """Whoever leaves signals for several sagas locks one after the other: they could wait for each other for ever."""
+    first, second = begin(times=2)
+    for trip in (first, second):
+        change(trip, in_flight=True, fence=1)
+    with transaction.atomic():
+        rows.lock(first)
+        assert beside(rows.renew, [second, first], [1, 1], LEASE).result(timeout=5) == {second}
+        rows.lock(second)
+    assert rows.renew([second, first], [1, 1], LEASE) == {first, second}
+
+
 @pytest.mark.django_db
 def test_only_sagas_with_pending_signals_are_read_for_signals(django_assert_num_queries: Any) -> None:
     begin(times=3)

@@ -10,7 +10,9 @@ from uuid import UUID
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.db.backends.signals import connection_created
 
+from marketplace.celery import _be_patient_only_so_long, _wait_for_no_lock_for_ever
 from marketplace.kernel.clock import database_now
 from marketplace.kernel.ids import new_id
 from marketplace.sagas import attention, rows, runner
@@ -90,6 +92,11 @@ def raise_for(*bad: UUID, error: BaseException | None = None) -> Callable[[Any],
             raise error or ZeroDivisionError("nobody thought of that")
 
     return plan
+
+
+def no_more_threads(thread: threading.Thread) -> None:
+    """What starting a thread comes to where the system allows no more of them."""
+    raise RuntimeError("can't start new thread")
 
 
 # --- something unforeseen ---------------------------------------------------------------------------------------------
@@ -248,6 +255,14 @@ def test_an_answer_that_cannot_be_written_parks_that_saga_only() -> None:
     assert saga(good).status == Status.COMPLETED
     assert saga(bad).status == Status.NEEDS_ATTENTION
     assert saga(bad).attention == "TypeError: object can't be written as JSON"
+
+
+def test_what_a_later_version_has_more_to_say_of_a_saga_stops_nobody() -> None:
+    """While that is being deployed, or taken back, its sagas are claimed by this one too, together with all others."""
+    theirs, ours = begin(times=2)
+    change(theirs, cause={"kind": "failed", "code": "x", "message": "", "data": {}, "severity": 3})
+    drive()
+    assert [saga(trip).status for trip in (theirs, ours)] == [Status.COMPLETED] * 2
 
 
 def test_parking_what_is_over_changes_nothing() -> None:
@@ -419,6 +434,54 @@ def test_a_late_answer_to_a_call_that_is_being_undone_changes_nothing(beside: Be
     assert world.booked == {f"{trip}:hotel": "cancelled"}
 
 
+def as_a_worker_s_process() -> None:
+    """Have this thread a connection such as the processes of Celery's workers have."""
+    _wait_for_no_lock_for_ever()
+    try:
+        connection.close()
+        connection.ensure_connection()
+    finally:
+        connection_created.disconnect(_be_patient_only_so_long)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        as_a_worker_s_process,
+        lambda: run_sql("SET lock_timeout = '200ms'"),
+        lambda: run_sql("SET statement_timeout = '200ms'"),
+    ],
+    ids=["ours", "lock_timeout", "statement_timeout"],
+)
+def test_an_answer_whose_row_is_not_to_be_had_in_time_keeps_no_other_from_being_recorded(
+    beside: Beside, settings: Any, limit: Callable[[], Any]
+) -> None:
+    """Somebody stands in a transaction with one saga's row, longer than we or the database's people wait for that."""
+    settings.SAGA_STEP_TIMEOUT_SECONDS = 0.3
+    trips = begin(times=3)
+    held, *others = trips
+    gate = Gate()
+    world.plan["hotel"] = gate
+
+    def impatient() -> int:
+        limit()
+        return drive()
+
+    driving = beside(impatient)
+    gate.await_visitor()
+    with transaction.atomic():
+        SagaInstance.objects.select_for_update().get(pk=held)
+        gate.open()
+        driving.result(timeout=30)
+    for trip in others:
+        assert (history(trip), world.times("hotel", trip)) == (BOOKED, 1)
+    assert (saga(held).attention, saga(held).in_flight, history(held)) == ("", True, ["seat DONE"])
+    make_due(held)  # its lease has ended
+    drive()
+    assert history(held) == ["seat DONE", "hotel UNKNOWN", *BOOKED[1:]]
+    assert world.booked[f"{held}:hotel"] == "booked"  # by the same key
+
+
 def test_leases_are_renewed_also_of_calls_that_still_queue_for_a_thread(settings: Any, beside: Beside) -> None:
     settings.SAGA_LEASE_SECONDS = 1.5
     settings.SAGA_CALL_CONCURRENCY = 2
@@ -550,6 +613,33 @@ def test_a_call_that_raises_is_an_unknown() -> None:
     assert unknown.message == "ConnectionResetError: by peer"
 
 
+def test_whatever_a_call_raises_can_be_written_down() -> None:
+    errors = iter([ValueError("a NUL \x00 and half a pair \ud83d")])
+
+    def plan(ticket: Any) -> None:
+        for error in errors:
+            raise error
+
+    world.plan["hotel"] = plan
+    trip = begin_one()
+    drive()
+    assert history(trip) == ["seat DONE", "hotel UNKNOWN", *BOOKED[1:]]
+    unknown = SagaHistory.objects.get(saga_id=trip, status="UNKNOWN")
+    assert unknown.message == "ValueError: a NUL \\x00 and half a pair \\ud83d"
+
+
+def test_a_call_for_which_the_system_has_no_thread_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody will ever make it: so its lease must end, and somebody else may ask again."""
+    trip = begin_one()
+    with monkeypatch.context() as system:
+        system.setattr(threading.Thread, "start", no_more_threads)
+        drive()
+    assert (history(trip), saga(trip).in_flight, world.times("hotel")) == (["seat DONE"], True, 0)
+    make_due(trip)
+    drive()
+    assert history(trip) == ["seat DONE", "hotel UNKNOWN", *BOOKED[1:]]
+
+
 def test_a_call_that_does_not_answer_in_time_is_an_unknown_and_its_late_answer_is_ignored() -> None:
     gate = Gate(Done({"ask": "much later"}))
     world.plan["ask"] = gate
@@ -557,7 +647,7 @@ def test_a_call_that_does_not_answer_in_time_is_an_unknown_and_its_late_answer_i
     drive()
     row = saga(one)
     assert row.status == Status.NEEDS_ATTENTION
-    assert row.attention == "ask was tried 1 times: no answer within 0.2 s"
+    assert row.attention == "ask was tried once: no answer within 0.2 s"
     gate.open()
     assert history(one) == ["ask UNKNOWN"]
     assert saga(one).context == {}
@@ -607,10 +697,10 @@ def test_a_drive_never_ends_with_calls_in_flight(beside: Beside) -> None:
     change(later, due_at=database_now() + timedelta(hours=1))
     gate = Gate()
     world.plan["hotel"] = gate
-    one = worker()
-    driving = beside(one.drive, until=time.monotonic() + 0.1)
+    one, begun = worker(), time.monotonic()
+    driving = beside(one.drive, until=begun + 0.1)
     gate.await_visitor()
-    until_true(lambda: time.monotonic() > one._renewed + 0.3)
+    until_true(lambda: time.monotonic() > begun + 0.3)
     assert not driving.done()
     make_due(later)
     gate.open()
@@ -635,6 +725,22 @@ def test_one_slow_call_holds_up_nobody_else_also_after_the_shift(
     gate.open()
     assert driving.result() is False
     assert saga(slow).status == Status.COMPLETED
+
+
+def test_calls_that_queue_for_a_thread_hold_up_nobody_else_either(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, beside: Beside
+) -> None:
+    """None of them takes long, but the worker has to wait for the last of them anyway."""
+    monkeypatch.setattr(runner, "SLOW_SECONDS", 0.1)
+    settings.SAGA_CALL_CONCURRENCY = 1
+    world.plan["hotel"] = lambda _: time.sleep(0.05)
+    begin(times=20)
+    started = time.monotonic()
+    driving = beside(worker().drive, until=started + 0.05)
+    until_true(lambda: time.monotonic() > started + 0.3)
+    other = begin_one()
+    driving.result()
+    assert saga(other).status == Status.COMPLETED
 
 
 def test_a_slow_call_does_not_prolong_the_shift_for_ever(monkeypatch: pytest.MonkeyPatch, beside: Beside) -> None:

@@ -15,7 +15,7 @@ from marketplace.sagas import attention, versions
 from marketplace.sagas.models import Circuit, SagaHistory, SagaInstance, Status
 from marketplace.sagas.outcomes import Parked, Refused
 from marketplace.sagas.tests.driving import begin, begin_one, change, drive, history, saga
-from marketplace.sagas.tests.trip import BookTrip, SendPostcard, world
+from marketplace.sagas.tests.trip import BookTrip, SendPostcard, run_sql, world
 
 pytestmark = pytest.mark.django_db
 
@@ -220,6 +220,15 @@ def test_a_dry_run_tells_the_undos_in_order_and_changes_nothing(monkeypatch: Any
     assert run("compensate", done, "--dry-run")[0] == 1
 
 
+def test_a_dry_run_tells_of_each_whatever_is_raised_for_one() -> None:
+    bad, good = parked(times=2)
+    world.plan["workspace:open"] = lambda ticket: 1 / 0 if ticket.id == bad else None
+    code, text = run("compensate", bad, good, "--dry-run", "--json")
+    first, second = (json.loads(line) for line in text.splitlines())
+    assert (code, first["saga_id"], first["error"]) == (1, str(bad), "ZeroDivisionError")
+    assert [undo["step"] for undo in second["undos"]] == ["card", "hotel", "seat"]
+
+
 # --- many at once -----------------------------------------------------------------------------------------------------
 
 
@@ -352,6 +361,12 @@ def test_the_check_lists_what_a_deploy_would_strand() -> None:
         f"1 unfinished saga {others} (in another order); {advice} (one of them: {changed[2]})",
     }
     assert [one["count"] for one in json.loads(run("check", "--json")[1])].count(2) == 1
+
+
+def test_the_check_may_come_before_there_are_tables() -> None:
+    begin_one(needs_approval=True)
+    run_sql("ALTER TABLE sagas_sagainstance RENAME TO elsewhere")  # (rolled back with the test)
+    assert run("check") == (0, "Every saga under way can go on with this code.\n")
 
 
 def test_what_a_person_has_acknowledged_is_not_in_the_way() -> None:

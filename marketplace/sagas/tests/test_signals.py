@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 
 from marketplace.kernel.clock import database_now
-from marketplace.sagas import definition, services
+from marketplace.sagas import attention, definition, services
 from marketplace.sagas.definition import Call, Cancel, DefinitionError, Fail, Saga, Step, Wait
 from marketplace.sagas.models import SagaInstance, SagaSignal, Status
-from marketplace.sagas.outcomes import Done, Refused, Retry, each
+from marketplace.sagas.outcomes import Done, Parked, Refused, Retry, each
 from marketplace.sagas.tests.driving import (
     begin_one,
     carry_on,
@@ -112,6 +112,15 @@ def test_a_signal_for_a_saga_that_is_over_is_answered_by_the_definitions_rule_in
     apology = SagaInstance.objects.get(name="apology")
     assert (apology.status, effects(apology.pk)) == (Status.COMPLETED, ["apology"])
     assert saga(trip).updated_at == row.updated_at  # a finished saga is never reopened
+
+
+def test_a_late_signal_that_is_given_twice_at_once_is_answered_once() -> None:
+    trip = begin_one(Insured)
+    drive()
+    twice = [services.Signal(trip, "late-1"), services.Signal(trip, "late-1")]
+    assert [receipt.duplicate for receipt in services.signal_many("cancel", twice)] == [False, True]
+    assert len(answered) == 1
+    assert dispositions(trip) == [("cancel", "TOO_LATE")]
 
 
 def test_a_late_signal_is_answered_once_however_often_it_comes() -> None:
@@ -236,6 +245,23 @@ def test_the_same_stop_again_is_told_what_became_of_the_first() -> None:
     assert (saga(trip).undoing, dispositions(trip)) == (True, [("cancel", "STOPPED")])
     assert send(trip) == services.Receipt(accepted=True, duplicate=True, status="COMPENSATING")
     assert not send(trip, signal_id="another").accepted
+
+
+@pytest.mark.parametrize(("name", "becomes"), [("cancel", "STOPPED"), ("approval", "RECEIVED")])
+def test_a_saga_that_was_left_to_a_person_at_a_wait_can_act_on_what_comes_after_its_time(
+    name: str, becomes: str
+) -> None:
+    trip = begin_one(needs_approval=True)
+    drive()
+    world.plan["approval"] = Parked("Approved by whom?")
+    send(trip, "approval")
+    drive()
+    world.plan.clear()
+    change(trip, wait_until=database_now() - timedelta(seconds=1))
+    assert send(trip, name, "later").accepted
+    attention.retry(trip, actor="ada", reason="They have said it again.", now=database_now())
+    drive()
+    assert dispositions(trip) == [("approval", "RECEIVED"), (name, becomes)]
 
 
 def test_a_signal_for_a_wait_is_accepted_until_the_wait_is_over() -> None:

@@ -1,18 +1,22 @@
 """How sagas move: forward, back, and through groups. One worker, one thread; races are in test_runner."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.forms.models import model_to_dict
 
 from marketplace.kernel.clock import database_now
 from marketplace.sagas import services
 from marketplace.sagas.course import LOST_WORKERS
 from marketplace.sagas.definition import Call, RetryPolicy, Saga, Step
 from marketplace.sagas.models import SagaHistory, SagaInstance, Status
+from marketplace.sagas.nodes import Workspace
 from marketplace.sagas.outcomes import Done, Parked, Refused, Retry, Unknown, each
+from marketplace.sagas.stepping import TO_BE_LEFT
 from marketplace.sagas.tests.driving import (
     QUEUES,
     begin,
@@ -66,6 +70,41 @@ def test_the_history_tells_attempts_messages_and_durations() -> None:
     assert hotel.message == "With pleasure."
     assert hotel.started_at <= hotel.finished_at
     assert hotel.duration_ms == round((hotel.finished_at - hotel.started_at).total_seconds() * 1000)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_workspaces_take_their_turns_in_one_order_whichever_saga_came_first(turned: bool) -> None:
+    turns = []
+
+    class Counted(Workspace):
+        def open(self, tickets: Any, *, now: Any) -> None:
+            turns.append(f"{type(self).__name__} opens")
+
+        def close(self, *, now: Any) -> None:
+            turns.append(f"{type(self).__name__} closes")
+
+        def finish(self, *, now: Any) -> None:
+            turns.append(f"{type(self).__name__} finishes")
+
+    class Desk(Counted):
+        pass
+
+    class Till(Counted):
+        pass
+
+    class Stroll(Saga):
+        name, version, workspace = f"stroll_{turned}", 1, Desk
+        steps = (Step("walk", do=lambda tickets, now: [Done() for _ in tickets]),)
+
+    class Purchase(Saga):
+        name, version, workspace = f"purchase_{turned}", 1, Till
+        steps = (Step("pay", do=lambda tickets, now: [Done() for _ in tickets]),)
+
+    for definition in (Purchase, Stroll) if turned else (Stroll, Purchase):
+        begin_one(definition)
+        time.sleep(0.002)
+    take_off()
+    assert turns == [f"{who} {does}" for does in ("opens", "closes", "finishes") for who in ("Desk", "Till")]
 
 
 def test_a_group_takes_as_many_statements_as_one_alone(django_assert_num_queries: Any) -> None:
@@ -479,6 +518,33 @@ def test_a_saga_whose_definition_is_gone_is_parked_and_says_so() -> None:
     assert (row.due_at, row.in_flight) == (None, False)
     assert history(trip) == ["seat PARKED"]
     assert effects(trip) == []
+
+
+def test_what_newer_code_has_begun_is_left_to_the_workers_that_have_it() -> None:
+    """While a new version is being deployed, the old workers come upon its sagas, too: nobody has to see to that."""
+
+    class Deployed(Saga):
+        name, version = "deployed", 1
+        steps = (Step("only", do=lambda tickets, now: [Done() for _ in tickets]),)
+
+    trip, parked, ours = begin(Deployed, times=3)
+    for one in (trip, parked):
+        change(one, version=2, cause={"kind": "failed", "code": "x", "message": "", "data": {}, "severity": 3})
+    change(parked, status=Status.NEEDS_ATTENTION, attention="The hotel does not answer.", attempt=3)
+    as_they_were = [saga(one) for one in (trip, parked)]
+    drive()
+    assert saga(ours).status == Status.COMPLETED
+    for one, before in zip((trip, parked), as_they_were, strict=True):
+        assert timedelta() < saga(one).due_at - database_now() <= TO_BE_LEFT
+        assert model_to_dict(saga(one), exclude=["due_at"]) == model_to_dict(before, exclude=["due_at"])
+        assert history(one) == []
+
+    class Deployed2(Deployed):
+        version = 2
+
+    make_due(trip)
+    drive()
+    assert saga(trip).status == Status.COMPLETED
 
 
 # --- the pivot --------------------------------------------------------------------------------------------------------

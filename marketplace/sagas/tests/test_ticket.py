@@ -18,5 +18,5 @@ def test_the_key_of_a_step_is_the_same_for_each_attempt_and_another_for_its_undo
 
 def test_a_cause_survives_its_way_through_the_database() -> None:
     cause = Cause("failed", "card_declined", "Declined.", {"reason": "51"})
-    assert Cause(**cause.as_json()) == cause
+    assert Cause.of_json(cause.as_json()) == cause
     assert Cause("failed", "x").as_json()["data"] == {}

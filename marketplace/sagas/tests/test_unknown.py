@@ -11,9 +11,9 @@ import pytest
 
 from marketplace.kernel.clock import database_now
 from marketplace.sagas import attention, services
-from marketplace.sagas.definition import Call, Cancel, RetryPolicy, Saga, Step, remote
+from marketplace.sagas.definition import Call, Cancel, RetryPolicy, Saga, Step, Wait, remote
 from marketplace.sagas.models import SagaHistory, Status
-from marketplace.sagas.outcomes import Done, Outcome, Refused, Retry, Unknown, each
+from marketplace.sagas.outcomes import Back, Done, Outcome, Refused, Retry, Unknown, each
 from marketplace.sagas.stepping import Pass
 from marketplace.sagas.tests.driving import (
     begin,
@@ -29,7 +29,17 @@ from marketplace.sagas.tests.driving import (
     saga,
     take_off,
 )
-from marketplace.sagas.tests.trip import NOT_KNOWN, Agency, BookTrip, Gate, Provider, SendPostcard, take_seat, world
+from marketplace.sagas.tests.trip import (
+    NOT_KNOWN,
+    Agency,
+    BookTrip,
+    Gate,
+    Provider,
+    SendPostcard,
+    closing_time,
+    take_seat,
+    world,
+)
 from marketplace.sagas.ticket import Ticket
 
 pytestmark = pytest.mark.django_db
@@ -157,6 +167,36 @@ def test_the_attempt_of_a_lost_worker_counts_too() -> None:
     assert asked(one) == (0, 1)
     assert saga(one).status == Status.COMPLETED
     assert history(one)[1] == "hotel UNKNOWN"
+
+
+class StayAnywhere(Saga):
+    """Who can't pay for one hotel may choose another."""
+
+    name, version = "stay_anywhere", 1
+    workspace = Agency
+    steps = (
+        Wait("choice", until=closing_time, otherwise=Cancel("too_late"), unless=lambda ticket: True),
+        Call("hotel", do=Forgetful("hotel"), undo=Forgetful("hotel:undo", undoes="hotel"), key_window=DAY,
+             retry=PATIENT, undo_retry=RetryPolicy(attempts=3, delay=0, spent="park")),
+        Step("pay", do=each(lambda t, now: Back("no_money")), returns_to="choice"),
+    )  # fmt: skip
+
+
+def test_an_undo_on_the_way_back_to_a_wait_keeps_its_window_when_a_person_has_all_of_it_undone() -> None:
+    def cancelled_but_unanswered(ticket: Ticket) -> Unknown:
+        world.cancel(ticket.key_of("hotel"))
+        return NOT_KNOWN
+
+    world.plan["hotel:undo"] = cancelled_but_unanswered
+    one = begin_one(StayAnywhere)
+    drive()
+    assert (saga(one).status, asked(one, "hotel:undo")) == (Status.NEEDS_ATTENTION, (3, 0))
+    let_pass(one, DAY)
+    world.plan.clear()
+    attention.compensate(one, actor="ada", reason="Enough.", now=database_now())
+    drive()
+    assert asked(one, "hotel:undo") == (3, 1)  # the key is the same: sent again, it might be done again
+    assert saga(one).status == Status.COMPENSATED
 
 
 def test_an_undo_is_probed_past_its_own_window() -> None:

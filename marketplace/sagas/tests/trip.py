@@ -21,7 +21,8 @@ from marketplace.sagas.ticket import Ticket
 TABLES = """
     CREATE TABLE IF NOT EXISTS trips_flight (flight text PRIMARY KEY, free int NOT NULL CHECK (free >= 0));
     CREATE TABLE IF NOT EXISTS trips_effect (
-        id bigserial PRIMARY KEY, saga_id uuid NOT NULL, effect text NOT NULL, UNIQUE (saga_id, effect));
+        id bigserial PRIMARY KEY, saga_id uuid NOT NULL, effect text NOT NULL, UNIQUE (saga_id, effect),
+        server int NOT NULL DEFAULT pg_backend_pid());
     CREATE TABLE IF NOT EXISTS trips_event (id bigserial PRIMARY KEY, saga_id uuid NOT NULL, status text NOT NULL);
     CREATE TABLE IF NOT EXISTS trips_outside (
         key text PRIMARY KEY, state text NOT NULL, requests int NOT NULL DEFAULT 1);

@@ -254,18 +254,22 @@ def _chosen(options: dict[str, Any]) -> Sequence[UUID]:
 def _decided(decide: Decision, saga_id: UUID, options: dict[str, Any]) -> dict[str, Any]:
     try:
         decided = decide(saga_id, actor=options["actor"], reason=options["reason"], now=database_now())
-    except MarketplaceError as error:
-        return {"saga_id": saga_id, "error": error.code, "message": error.message}
     except Exception as error:  # noqa: BLE001 - a workspace may raise anything for one saga; the others are not its fault
-        return {"saga_id": saga_id, "error": type(error).__name__, "message": str(error)}
+        return _refused(saga_id, error)
     return asdict(decided)
+
+
+def _refused(saga_id: UUID, error: Exception) -> dict[str, Any]:
+    if isinstance(error, MarketplaceError):
+        return {"saga_id": saga_id, "error": error.code, "message": error.message}
+    return {"saga_id": saga_id, "error": type(error).__name__, "message": str(error)}
 
 
 def _undos(saga_id: UUID) -> dict[str, Any]:
     try:
         undos = foresight.foresee(saga_id, now=database_now())
-    except MarketplaceError as error:
-        return {"saga_id": saga_id, "error": error.code, "message": error.message}
+    except Exception as error:  # noqa: BLE001 - as when it is decided
+        return _refused(saga_id, error)
     return {"saga_id": saga_id, "undos": [asdict(undo) for undo in undos]}
 
 
