@@ -136,23 +136,24 @@ def begin(
 
     None where there is nothing to do: there is no payment, or it was given up; the authorization was never asked for;
     the money is gone already, or never was (`payments.states.NOTHING_TO_DO`). A void of a payment that was never asked
-    for makes it VOIDED there and then, and no authorization can be begun for it any more.
+    for makes it VOIDED there and then, and no authorization can be begun for it any more. What was declined is voided,
+    given up or not, where its gateway leaves it open (`Gateway.declined_stays_open`).
 
     Raises `KeyTaken` for a key of another payment, and for a second authorization key of the same. Needs the caller's
     transaction, which must be committed before `send`.
     """
-    known = known or {}
+    operation, known = Operation(operation), known or {}
     others = [reference_id for reference_id in reference_ids if reference_id not in known]
     locked = rows.lock_all_of(others) if others else []
     latest = {**known, **{view.reference_id: view for view in sorted(locked, key=lambda view: view.sequence)}}
     asked = [
-        Asked(latest[reference_id], key, number, why)
+        Asked(payment, key, number, why)
         for reference_id, key, number, why in zip(
             reference_ids, keys, numbers, reasons or [None] * len(keys), strict=True
         )
-        if reference_id in latest and latest[reference_id].given_up_at is None
+        if (payment := latest.get(reference_id)) and (payment.given_up_at is None or _ends_declined(operation, payment))
     ]
-    return _write_calls(Operation(operation), asked, keys, now=now)
+    return _write_calls(operation, asked, keys, now=now)
 
 
 def begin_first(
@@ -331,7 +332,7 @@ def _watch(new: Sequence[tuple[GatewayCall, Reply]], standings: Mapping[UUID, St
                 doubtful.setdefault(call.gateway, set()).add(call.payment_id)
             case Operation.AUTHORIZE, Outcome.REFUSED if call.number > 1:
                 doubtful.setdefault(call.gateway, set()).add(call.payment_id)
-            case Operation.AUTHORIZE, Outcome.DONE:
+            case (Operation.AUTHORIZE, Outcome.DONE) | (Operation.VOID, Outcome.REFUSED):
                 landed.setdefault(call.gateway, set()).add(call.payment_id)
     for gateway, payment_ids in doubtful.items():
         journal.watch(payment_ids, for_sure=False, until=now + key_window(gateway), now=now)
@@ -386,7 +387,15 @@ def _check_distinct(keys: Sequence[str]) -> None:
 
 def _may(operation: Operation, payment: PaymentView) -> bool:
     asked_for = operation is Operation.AUTHORIZE or bool(payment.authorization_key)
-    return asked_for and payment.status not in NOTHING_TO_DO[operation]
+    due = payment.status not in NOTHING_TO_DO[operation] or _ends_declined(operation, payment)
+    return asked_for and due
+
+
+def _ends_declined(operation: Operation, payment: PaymentView) -> bool:
+    """Whether it is a void of what the bank has declined, and its gateway would let the buyer complete all the same."""
+    if operation is not Operation.VOID or payment.status != PaymentStatus.FAILED or payment.captured_minor:
+        return False  # what was captured and FAILED was taken back by the bank
+    return gateways.gateway(payment.gateway).declined_stays_open
 
 
 def _claim_authorization(due: Sequence[Asked], *, now: datetime) -> None:

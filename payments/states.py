@@ -99,7 +99,8 @@ _S = PaymentStatus
 # There is money at the gateway that is held or kept for us.
 HOLDING: Final = frozenset({_S.AUTHORIZED, _S.CAPTURED, _S.PARTIALLY_REFUNDED})
 
-# The money at the gateway is gone, or never was and never will be: there is nothing that such a call could do.
+# The money at the gateway is gone, or never was and never will be: there is nothing that such a call could do. But for
+# a void where a gateway leaves what was declined open (`Gateway.declined_stays_open`).
 NOTHING_TO_DO: Final[Mapping[Operation, frozenset[PaymentStatus]]] = {
     Operation.AUTHORIZE: frozenset({_S.VOIDED}),
     Operation.CAPTURE: frozenset({_S.VOIDED, _S.FAILED}),

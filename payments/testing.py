@@ -17,7 +17,7 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from marketplace.sandbox.testing import LossyProxy, SandboxProcess, WebhookSink, nobody_listens, webhook_sink
+from marketplace.sandbox.testing import LossyProxy, SandboxProcess, WebhookSink, http, nobody_listens, webhook_sink
 from payments.gateways.base import Charge
 from payments.gateways.sandbox.client import SandboxGateway
 
@@ -107,12 +107,12 @@ class SandboxServer(SandboxProcess):
 
     def _story(self, authorization_key: str) -> dict[str, Any]:
         path = f"{self.url}/v1/authorizations/{quote(authorization_key, safe='')}"
-        story: dict[str, Any] = httpx.get(path, headers=self._key, trust_env=False).json()
+        story: dict[str, Any] = http().get(path, headers=self._key).json()
         return story
 
     def _deed(self, authorization_key: str, what: str, body: dict[str, str]) -> None:
         path = f"{self.url}/v1/authorizations/{quote(authorization_key, safe='')}/{what}"
-        httpx.post(path, json=body, headers=self._key, trust_env=False).raise_for_status()
+        http().post(path, json=body, headers=self._key).raise_for_status()
 
     @property
     def _key(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ class SandboxServer(SandboxProcess):
 
 def answer_the_bank(action_url: str, decision: str) -> httpx.Response:
     """Press a button on the page where a buyer confirms a payment: "approve" or "decline"."""
-    return httpx.post(action_url, data={"decision": decision}, trust_env=False)
+    return http().post(action_url, data={"decision": decision})
 
 
 def signed_webhook(

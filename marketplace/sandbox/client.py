@@ -1,8 +1,10 @@
 """What the shop's clients of its sandboxes have in common: connections, the reading of answers, and signatures."""
 
 import os
+import ssl
 import threading
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import httpx
@@ -40,6 +42,7 @@ class SandboxClient:
                     headers={"Authorization": f"Bearer {self._api_key}"},
                     timeout=self._timeout,
                     limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+                    verify=certificates(),
                     trust_env=False,  # no proxy stands between us and a service of our own
                 )
                 self._clients[os.getpid()] = client
@@ -54,6 +57,12 @@ class SandboxClient:
         except (WebhookVerificationError, ValueError):  # a signature may be no base64, a body no text
             return False
         return True
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """Whom to trust. Read once: reading it for each client takes longer than anything else that a client does."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 # Held while a client is made, so that threads that start together share one; made anew in a forked process, because

@@ -15,15 +15,28 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
+
+from marketplace.sandbox.client import certificates
 
 _REQUEST: Final = re.compile(rb"[A-Z]+ [^ ?\r\n]+")  # how a request begins: method and path
 _PROJECT: Final = Path(__file__).resolve().parents[2]
+
+
+@cache
+def http() -> httpx.Client:
+    """A client for tests that ask now and then: `httpx.get` makes one each time, and that takes longer than asking.
+
+    It keeps no connection, so it is in nobody's way who stops a server.
+    """
+    return httpx.Client(verify=certificates(), trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 class SandboxProcess:

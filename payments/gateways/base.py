@@ -200,6 +200,7 @@ class Gateway(Protocol):
 
     name: str
     authorization_life: timedelta  # for so long money is held at the least, if nobody takes it or lets go of it
+    declined_stays_open: bool  # what was declined after PENDING can still be completed by its buyer, until it is voided
     key_window: timedelta  # for so long a key is remembered; after that it is looked up by `find`, never sent again
 
     def authorize(
@@ -226,8 +227,8 @@ class Gateway(Protocol):
         """Let go of what was held, by the authorization's own key alone where nobody knows its `reference`.
 
         DONE with code `nothing_to_void` when the authorization was refused or never arrived. A gateway that can,
-        refuses one that arrives later. A pending one is ended. What has been captured is REFUSED with code
-        `already_captured`.
+        refuses one that arrives later. A pending one is ended, and so is one that was declined. What has been captured
+        is REFUSED with code `already_captured`.
         """
         ...
 

@@ -36,6 +36,7 @@ class PayPalGateway:
 
     name = "paypal"
     authorization_life = timedelta(days=3)  # the honor period; what is captured after it may be declined
+    declined_stays_open = False  # a decline is marked (`_completed`)
     key_window = timedelta(hours=5)  # of an order's key: "the server stores keys for 6 hours"
 
     def __init__(self, *, base: str, client_id: str, secret: str, timeout_seconds: float, webhook_id: str = "") -> None:
@@ -265,10 +266,19 @@ class PayPalGateway:
     def _forbid(
         self, order: Mapping[str, Any], authorization_key: str, *, mark: str = reading.VOIDED
     ) -> dict[str, Any]:
-        """Mark an order that nobody has authorized yet, so that nobody ever will; answer what it is then."""
+        """Mark an order that nobody has authorized yet, so that nobody ever will; answer what it is then.
+
+        One that somebody has authorized in this very moment can't be marked any more, and is answered as it is.
+        """
         path = "/purchase_units/@reference_id=='default'/custom_id"
         value = reading.note(authorization_key, mark=mark)
-        self._sdk.orders.patch_order({"id": order["id"], "body": [{"op": "replace", "path": path, "value": value}]})
+        try:
+            self._sdk.orders.patch_order({"id": order["id"], "body": [{"op": "replace", "path": path, "value": value}]})
+        except PayPalError as error:
+            now = self._get(order["id"]) if wire.reply(error).outcome is Outcome.REFUSED else None
+            if now is None or reading.authorization_of(now) is None:
+                raise
+            return now
         return self._get(order["id"]) or dict(order)
 
     def _let_go(self, order_id: str, authorization_id: str, key: str) -> Reply:

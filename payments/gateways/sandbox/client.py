@@ -50,6 +50,7 @@ class SandboxGateway(SandboxClient):
 
     name = "sandbox"
     authorization_life = timedelta(days=7)
+    declined_stays_open = False
     key_window = timedelta(hours=24)
 
     def authorize(

@@ -1,10 +1,13 @@
 """Stripe as the shop sees it.
 
 Our authorization key is both Stripe's idempotency key and a line in the intent's metadata, so an intent is found again
-without having seen the answer that named it. Two things of Stripe's are worth knowing before reading on:
+without having seen the answer that named it. Three things of Stripe's are worth knowing before reading on:
 
 Search lags (Stripe says: under a minute, as a rule), lists don't. So whoever is not found by search is looked for among
 the newest intents, one by one.
+
+A declined intent is not over: whoever knows its secret, as a buyer does who was sent to confirm, may confirm it with
+another card. So one that is declined at once is cancelled there and then, and one that is declined later by a void.
 
 Stripe has no way to forbid a key that it has never seen. We take its place: a void that finds nothing creates an
 intent of its own under the authorization's idempotency key, never confirmed and cancelled at once. A late authorization
@@ -22,11 +25,14 @@ from functools import cache
 from typing import Any, Final
 
 import stripe
+import structlog
 from django.conf import settings
 from django.utils import timezone
 
 from payments.gateways.base import Charge, GatewayUnavailable, Notice, Outcome, Reply, Widget
 from payments.gateways.stripe import reading, webhooks
+
+log = structlog.get_logger(__name__)
 
 LAG = timedelta(minutes=15)  # how far back intents are looked through that search does not know yet: generous
 
@@ -39,6 +45,7 @@ class StripeGateway:
 
     name = "stripe"
     authorization_life = timedelta(days=4, hours=18)  # the shortest there is: Visa's, without an extension
+    declined_stays_open = True
     key_window = timedelta(hours=23)  # "keys are eligible to be removed after they're at least 24 hours old"
 
     def __init__(
@@ -85,6 +92,7 @@ class StripeGateway:
             intent = self._intents.create(parameters, options={"idempotency_key": key})
             return reading.authorization(intent, return_url=return_url)
         except stripe.CardError as error:
+            self._end(error, key)
             return reading.refusal(error.error)
         except stripe.IdempotencyError as error:
             return self._authorized_otherwise(key, error)
@@ -123,6 +131,8 @@ class StripeGateway:
                     if error.code != "payment_intent_unexpected_state":
                         return reading.invalid(error)
                     intent = self._retrieve(intent.id)  # somebody was faster: what counts is what they made of it
+                    if intent.status not in {"succeeded", "canceled"}:
+                        return reading.not_voided(intent)
             if intent.status == "succeeded":
                 return Reply(Outcome.REFUSED, code="already_captured", message="The money has been captured.")
             return Reply(Outcome.DONE, reference=intent.id, code="nothing_to_void" if nothing else "")
@@ -259,6 +269,15 @@ class StripeGateway:
             message = "The payment was voided before it was authorized."
             return Reply(Outcome.REFUSED, code="voided_before_authorization", message=message)
         return reading.unknown(error)
+
+    def _end(self, declined: stripe.CardError, key: str) -> None:
+        """Cancel an intent that was declined at once. Nobody was told its secret: if this fails, it is only untidy."""
+        intent = getattr(declined.error, "payment_intent", None)
+        if intent is not None:
+            try:
+                self._intents.cancel(intent.id, options={"idempotency_key": f"{key}:declined"[-255:]})
+            except stripe.StripeError as error:
+                log.warning("declined_intent_left_open", intent=intent.id, error=type(error).__name__)
 
     def _bury(self, authorization_key: str) -> Reply:
         """Use up the key of an authorization that never came."""

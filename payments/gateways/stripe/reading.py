@@ -124,6 +124,12 @@ def not_captured(intent: Any) -> Reply:
     return not_found()
 
 
+def not_voided(intent: Any) -> Reply:
+    """An intent that can't be cancelled as it is now: Stripe, or the bank, is at work on it."""
+    message = f"It can't be voided now: Stripe's intent is {intent.status}."
+    return Reply(Outcome.UNKNOWN, code="not_voided", message=message, nothing_happened=True)
+
+
 def refund(made: Any) -> Reply:
     """What a refund says of itself. One that is under way may still fail: it is asked about again, by its key."""
     if made.status in {"failed", "canceled"}:
@@ -153,14 +159,15 @@ def given_back(refunds: Sequence[Any]) -> tuple[GivenBack, ...]:
 def charge(intent: Any, disputes: Sequence[Any], refunds: Sequence[Any]) -> Charge | None:
     """What Stripe believes about an intent whose `latest_charge` is expanded; None where there is no charge at all.
 
-    An authorization that was declined at once leaves an intent behind, and a void of a key that never came leaves a
-    tombstone: neither is a charge.
+    An authorization that was declined at once leaves an intent behind, which we have cancelled, and a void of a key
+    that never came leaves a tombstone: neither is a charge. To let go of what is held is a refund to Stripe, and none
+    to us.
     """
     latest = intent.latest_charge
     failed = latest is not None and latest.status == "failed"
-    back = given_back(refunds)
-    refunded = sum(one.amount_minor for one in back)
     captured = from_stripe(intent.amount_received or 0, intent.currency)
+    back = given_back(refunds) if captured else ()
+    refunded = sum(one.amount_minor for one in back)
     status = _status(intent, captured, refunded, failed=failed)
     if status is None or is_tombstone(intent):
         return None
@@ -197,10 +204,10 @@ def _status(intent: Any, captured: int, refunded: int, *, failed: bool) -> Charg
     if intent.status == "succeeded":
         kept = ChargeStatus.PARTIALLY_REFUNDED if refunded else ChargeStatus.CAPTURED
         return ChargeStatus.REFUNDED if refunded >= captured else kept
-    if failed:
+    if failed and intent.status == "canceled":
         return None  # declined at once
     if intent.last_payment_error:
-        return ChargeStatus.DECLINED  # a buyer who fails at the bank's page leaves no failed charge, but an error
+        return ChargeStatus.DECLINED  # by the bank, or the buyer has failed there, which leaves no failed charge
     return ChargeStatus.VOIDED if intent.status == "canceled" else None
 
 

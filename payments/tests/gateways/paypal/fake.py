@@ -61,6 +61,7 @@ class FakePayPal(StandIn):
         self.outage: int | None = None
         self.login = ("test", "secret")
         self.on_authorize: Any = None  # called in the middle of an authorization, with the order
+        self.before_patch: Any = None  # called before an order is changed, with the order
         self.declines: set[str] = set()  # orders whose source of money turns out not to work
         self._made: dict[tuple[str, str], str] = {}  # (path, request id): the order or the payment it made
         self._ids = count(1)
@@ -170,6 +171,8 @@ class FakePayPal(StandIn):
         return 201, self._shown(order)
 
     def _patch(self, order: dict[str, Any], sent: list[dict[str, Any]]) -> tuple[int, Any]:
+        if self.before_patch:
+            self.before_patch(order)
         if order["status"] not in {"CREATED", "APPROVED", "PAYER_ACTION_REQUIRED"}:
             raise _unprocessable("ORDER_ALREADY_COMPLETED", "The order cannot be patched after it is completed.")
         for change in sent:

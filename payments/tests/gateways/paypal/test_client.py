@@ -95,6 +95,15 @@ def test_a_void_in_the_middle_of_the_authorization_lets_go_of_it(paypal, shopper
     assert shopper.money == (ChargeStatus.VOIDED, 0, 0)
 
 
+def test_an_authorization_in_the_middle_of_the_void_is_let_go_by_it(paypal, shopper):
+    """Somebody has looked at what the buyer had just approved, between our look and our mark."""
+    shopper.authorize()
+    paypal.approve(shopper.reference)
+    paypal.before_patch = paypal._authorize
+    assert shopper.void().outcome is Outcome.DONE
+    assert shopper.money == (ChargeStatus.VOIDED, 0, 0)
+
+
 def test_one_that_paypal_declines_after_the_approval_is_declined_for_good(paypal, shopper):
     shopper.authorize()
     paypal.approve(shopper.reference)

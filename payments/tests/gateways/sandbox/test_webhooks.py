@@ -6,6 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from marketplace.sandbox.testing import http
 from payments.gateways.base import ChargeStatus, NotGenuine, Outcome
 from payments.testing import SandboxServer, answer_the_bank
 
@@ -210,7 +211,7 @@ class TestPages:
     def test_a_buyer_sees_what_they_confirm_and_comes_back(self, start):
         shopper = start()
         url = shopper.authorize("tok_requires_action", "https://shop.example/orders/1").action_url
-        page = httpx.get(url, trust_env=False)
+        page = http().get(url)
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert "12.99 EUR" in page.text
         assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -224,14 +225,14 @@ class TestPages:
         assert "declined" in answer_the_bank(url, "decline").text
         answer_the_bank(url, "approve")
         assert shopper.money == (ChargeStatus.DECLINED, 0, 0)
-        assert "<button" not in httpx.get(url, trust_env=False).text
+        assert "<button" not in http().get(url).text
 
     def test_nobody_confirms_by_guessing(self, start):
         shopper = start()
         url = shopper.authorize("tok_requires_action").action_url
         assert answer_the_bank(url[:-1] + ("0" if url[-1] != "0" else "1"), "approve").status_code == 404
         assert answer_the_bank(url, "maybe").status_code == 400
-        assert httpx.post(url, json={"decision": "approve"}, trust_env=False).status_code == 415
+        assert http().post(url, json={"decision": "approve"}).status_code == 415
         assert shopper.money == (ChargeStatus.PENDING, 0, 0)
 
     @pytest.mark.parametrize("url", ["javascript:alert(1)", "/orders/1", "https://", "https://a b", 7])
@@ -243,24 +244,24 @@ class TestPages:
         shopper = start()
         shopper.authorize("tok_visa")
         shopper.capture()
-        books = httpx.get(f"{shopper.server.url}/", trust_env=False).text
+        books = http().get(f"{shopper.server.url}/").text
         assert shopper.key in books
         assert "CAPTURED" in books
-        story = httpx.get(f"{shopper.server.url}/books/{shopper.key}", trust_env=False).text
+        story = http().get(f"{shopper.server.url}/books/{shopper.key}").text
         assert "AUTHORIZE" in story
         assert "authorization.captured" in story
-        assert httpx.get(f"{shopper.server.url}/books/nothing", trust_env=False).status_code == 404
+        assert http().get(f"{shopper.server.url}/books/nothing").status_code == 404
 
     def test_what_a_shop_sends_is_shown_as_text(self, start):
         shopper = start()
         shopper.key = "<script>alert(1)</script>"
         shopper.authorize("tok_visa")
         for path in ("/", f"/books/{shopper.key.replace('/', '%2F')}"):
-            page = httpx.get(f"{shopper.server.url}{path}", trust_env=False)
+            page = http().get(f"{shopper.server.url}{path}")
             assert page.status_code == 200
             assert "<script" not in page.text
             assert "&lt;script&gt;" in page.text
 
     def test_the_books_are_closed_where_it_is_told_to(self, start):
         server = start(SANDBOX_BOOKS="nobody").server
-        assert httpx.get(f"{server.url}/", trust_env=False).status_code == 401
+        assert http().get(f"{server.url}/").status_code == 401

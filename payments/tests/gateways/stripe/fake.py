@@ -85,6 +85,32 @@ class FakeStripe(StandIn):
                 "message": "Not confirmed.",
             }
 
+    def turn_down(self, key: str) -> None:
+        """The buyer has gone through with it, and then the bank says no: unlike a failure there, that was a charge."""
+        intent = self.intent_of(key)
+        assert intent["status"] in {"requires_action", "processing"}, intent["status"]
+        self._charge(intent, "failed")
+        intent["status"], intent["next_action"] = "requires_payment_method", None
+        intent["last_payment_error"] = {
+            "code": "card_declined",
+            "decline_code": "insufficient_funds",
+            "message": "Your card has insufficient funds.",
+        }
+
+    def try_another_card(self, key: str, *, captured: bool = False) -> bool:
+        """Stripe's script, which knows the intent's secret, confirms what was declined with a card that is good.
+
+        `captured`: and somebody takes the money at the dashboard. False, where the intent is over.
+        """
+        intent = self.intent_of(key)
+        if intent["status"] != "requires_payment_method":
+            return False
+        intent["last_payment_error"] = None
+        self._hold(intent)
+        if captured:
+            self._capture(intent, {})
+        return True
+
     def event(self, key: str, *, kind: str = "payment_intent.amount_capturable_updated") -> dict[str, Any]:
         """What Stripe would tell us about an intent."""
         about = self._shown(self.intent_of(key), {})
@@ -243,8 +269,10 @@ class FakeStripe(StandIn):
         return self._shown(intent, sent)
 
     def _cancel(self, intent: dict[str, Any]) -> dict[str, Any]:
-        if intent["status"] in {"succeeded", "canceled"}:
+        if intent["status"] in {"succeeded", "canceled", "processing"}:
             raise self._unexpected(intent, "canceled")
+        if intent["status"] == "requires_capture":  # Stripe calls it a refund to let go of what was held
+            self._give_back(intent, intent["amount_capturable"], {})
         intent["status"], intent["amount_capturable"], intent["next_action"] = "canceled", 0, None
         return self._shown(intent, {})
 
@@ -261,6 +289,10 @@ class FakeStripe(StandIn):
             raise _invalid("The charge has already been refunded.", code="charge_already_refunded")
         if amount > left:
             raise _invalid("The amount is more than what is left.", code="amount_too_large", param="amount")
+        return self._give_back(intent, amount, sent)
+
+    def _give_back(self, intent: dict[str, Any], amount: int, sent: dict[str, Any]) -> dict[str, Any]:
+        charge = self.charges[intent["latest_charge"]]
         charge["amount_refunded"] += amount
         refund = {
             "id": self._id("re"), "object": "refund", "amount": amount, "currency": intent["currency"],

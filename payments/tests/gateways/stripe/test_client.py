@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from payments.gateways.base import ChargeStatus, Dispute, GatewayUnavailable, Outcome, Risk
 from payments.gateways.stripe.client import StripeGateway
@@ -78,6 +79,24 @@ def test_one_that_failed_at_the_bank_is_declined_and_says_why(stripe, careful):
     assert charge.failure_message == "Not confirmed."
 
 
+def test_one_that_was_confirmed_and_that_the_bank_then_turned_down_is_declined_too(stripe, careful):
+    careful.authorize(return_url=BACK)
+    stripe.turn_down(careful.key)
+    charge = careful.charge
+    assert (charge.status, charge.failure_code) == (ChargeStatus.DECLINED, "insufficient_funds")
+    assert charge.failure_message == "Your card has insufficient funds."
+    assert careful.void().outcome is Outcome.DONE
+    assert not stripe.try_another_card(careful.key)
+
+
+def test_to_let_go_of_what_was_held_is_no_refund_although_stripe_calls_it_one(buyer):
+    buyer.authorize()
+    buyer.void()
+    charge = buyer.charge
+    assert (charge.status, charge.captured_minor) == (ChargeStatus.VOIDED, 0)
+    assert (charge.refunded_minor, charge.reversed_minor, charge.refunds) == (0, 0, ())
+
+
 @pytest.fixture
 def surfer(gateway):
     """Another such buyer, whose token was made by the Payment Element in their browser."""
@@ -149,6 +168,47 @@ def test_a_method_that_does_not_exist_is_refused(gateway):
     reply = Buyer(gateway, "pm_nonsense").authorize()
     assert (reply.outcome, reply.reference) == (Outcome.REFUSED, "")
     assert "pm_nonsense" in reply.message
+
+
+def test_what_is_declined_at_once_is_over_and_no_other_card_is_taken_on_it(stripe, gateway):
+    buyer = Buyer(gateway, fake.DECLINED)
+    assert [buyer.authorize().code, buyer.authorize().code] == ["card_declined", "card_declined"]
+    assert stripe.intent_of(buyer.key)["status"] == "canceled"
+    assert not stripe.try_another_card(buyer.key)
+
+
+def test_a_decline_is_one_although_its_end_can_not_be_asked_for(stripe, gateway):
+    buyer = Buyer(gateway, fake.DECLINED)
+    stripe.lose_answers(1, of="/cancel")
+    with capture_logs() as logged:
+        assert buyer.authorize().outcome is Outcome.REFUSED
+    assert [entry["event"] for entry in logged] == ["declined_intent_left_open"]
+
+
+def test_what_the_bank_has_declined_can_be_ended_so_that_no_other_card_is_taken_on_it(stripe, careful):
+    careful.authorize(return_url=BACK)
+    stripe.decide(careful.key, approve=False)
+    assert [careful.void().outcome, careful.void().outcome, careful.void(key="other").outcome] == [Outcome.DONE] * 3
+    assert not stripe.try_another_card(careful.key)
+    assert careful.money == (ChargeStatus.DECLINED, 0, 0)
+
+
+def test_what_was_declined_and_then_paid_by_another_card_is_let_go(stripe, careful):
+    careful.authorize(return_url=BACK)
+    stripe.decide(careful.key, approve=False)
+    assert stripe.try_another_card(careful.key)
+    assert careful.void().outcome is Outcome.DONE
+    assert careful.money == (ChargeStatus.VOIDED, 0, 0)
+
+
+def test_what_can_not_be_ended_now_is_not_called_so(stripe, gateway):
+    buyer = Buyer(gateway, fake.PROCESSING)
+    buyer.authorize()
+    reply = buyer.void()
+    assert (reply.outcome, reply.code, reply.nothing_happened) == (Outcome.UNKNOWN, "not_voided", True)
+    stripe.decide(buyer.key, approve=True)
+    assert buyer.void(key="again").outcome is Outcome.DONE
+    assert buyer.money == (ChargeStatus.VOIDED, 0, 0)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
