@@ -1,8 +1,9 @@
 """Batches: parcels that go through the packing together, how far they have come, and their labels in one PDF."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -10,13 +11,15 @@ from django.db import transaction
 from django.db.models import Count, F, Q
 
 from fulfillment import picking, printing
-from fulfillment.errors import NothingToPick, NothingToPrint, UnknownBatch
+from fulfillment.errors import NothingToPick, NothingToPrint, PrintedElsewhere, UnknownBatch
 from fulfillment.models import Batch, Shipment
 from fulfillment.selectors import ShipmentView
 from fulfillment.states import ShipmentStatus
 from marketplace.kernel.ids import new_id
 
 MOST: Final = printing.MOST_AT_ONCE  # parcels in a batch
+
+PRINTING: Final = timedelta(minutes=2)  # so long new labels are left to whoever prints them: a thousand take seconds
 
 _LABELLED: Final = ~Q(tracking_number="") & ~Q(status=ShipmentStatus.CANCELLED)
 
@@ -87,23 +90,67 @@ def progress(batch_id: UUID) -> Progress:
 def print_labels(batch_id: UUID, *, who: str, now: datetime, only_new: bool = False) -> bytes:
     """Return the labels of a batch that there are by now as one PDF, and write down that they are printed.
 
-    `only_new`: those that were never printed. A thousand labels are some seconds of work, with no transaction open.
-    Raises `UnknownBatch`, and `NothingToPrint` where there is no such label.
+    `only_new`: those that were never printed, but for what somebody else prints at this moment. A thousand labels are
+    some seconds of work, with no transaction open. Raises `UnknownBatch`, `NothingToPrint` where there is no such
+    label, and `PrintedElsewhere`.
     """
     found = picking.in_this_order(_ids(batch_id))
     labelled = [view.id for view in found if view.tracking_number and view.status != ShipmentStatus.CANCELLED]
     if only_new:
-        new = set(Shipment.objects.filter(pk__in=labelled, label_printed_at=None).values_list("id", flat=True))
-        labelled = [one for one in labelled if one in new]
+        labelled = _take_new(labelled, now=now)
     if not labelled:
         raise NothingToPrint
-    content = printing.labels(labelled)
+    return _print(batch_id, labelled, who=who, now=now)
+
+
+def print_new(*, who: str, now: datetime) -> tuple[UUID, bytes]:
+    """Make a batch of the parcels whose label was never printed, the first that was planned first, and print it.
+
+    At most `MOST`; return the batch's id and the PDF. Of two who come at once the first prints them. Raises like
+    `print_labels`; then there is no batch.
+    """
     with transaction.atomic():
-        locked = Shipment.objects.select_for_update(no_key=True).filter(pk__in=labelled).order_by("id")
+        taken = _take_new([view.id for view in picking.to_print(limit=MOST, not_since=now - PRINTING)], now=now)
+        if not taken:
+            raise PrintedElsewhere if picking.count_to_print() else NothingToPrint
+        batch_id = make(taken, who=who, now=now)
+    return batch_id, _print(batch_id, taken, who=who, now=now)
+
+
+@transaction.atomic
+def _take_new(shipment_ids: Sequence[UUID], *, now: datetime) -> list[UUID]:
+    """Take those of these labels in hand that were never printed, in their order; nobody else prints them meanwhile.
+
+    Locks the shipments in the order of their ids. Raises `PrintedElsewhere` where somebody has all of them in hand.
+    """
+    rows = Shipment.objects.select_for_update(no_key=True).filter(pk__in=shipment_ids, label_printed_at=None)
+    new = dict(rows.order_by("id").values_list("id", "label_printing_at"))
+    free = {one for one, since in new.items() if since is None or since <= now - PRINTING}
+    if new and not free:
+        raise PrintedElsewhere
+    Shipment.objects.filter(pk__in=free).update(label_printing_at=now)
+    return [one for one in shipment_ids if one in free]
+
+
+def _print(batch_id: UUID, shipment_ids: Sequence[UUID], *, who: str, now: datetime) -> bytes:
+    with _given_back(shipment_ids, now=now):
+        content = printing.labels(shipment_ids)
+    with transaction.atomic():
+        locked = Shipment.objects.select_for_update(no_key=True).filter(pk__in=shipment_ids).order_by("id")
         ids = list(locked.values_list("id", flat=True))
-        Shipment.objects.filter(pk__in=ids).update(label_printed_at=now, updated_at=now)
+        Shipment.objects.filter(pk__in=ids).update(label_printed_at=now, label_printing_at=None, updated_at=now)
         Batch.objects.filter(pk=batch_id).update(printed_by=who, printed_at=now)
     return content
+
+
+@contextmanager
+def _given_back(shipment_ids: Sequence[UUID], *, now: datetime) -> Iterator[None]:
+    """Where they can't be printed, leave the labels that were taken in hand to the next one at once."""
+    try:
+        yield
+    except Exception:
+        Shipment.objects.filter(pk__in=shipment_ids, label_printing_at=now).update(label_printing_at=None)
+        raise
 
 
 def print_slips(batch_id: UUID) -> bytes:

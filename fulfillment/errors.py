@@ -10,7 +10,8 @@
     └── UnknownEvent            there is no such webhook
     Conflict
     ├── KeyTaken                the idempotency key belongs to another shipment
-    └── TooLateToCorrect        it has its label, or is cancelled
+    ├── TooLateToCorrect        it has its label, or is cancelled
+    └── PrintedElsewhere        somebody else prints these labels at this moment
     Refusal
     └── WebhookTooLarge
     CallInsideTransaction       a programming error: the network was about to be used while rows are locked
@@ -73,6 +74,12 @@ class TooLateToCorrect(Conflict):
     """The parcel has its label already, or is not sent at all, so its address can't be changed any more."""
 
     code = "too_late_to_correct"
+
+
+class PrintedElsewhere(Conflict):
+    """Somebody else is printing these labels at this moment."""
+
+    code = "printed_elsewhere"
 
 
 class WebhookTooLarge(Refusal):

@@ -10,7 +10,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
-from fulfillment.carriers.base import Address, ScanKind
+from fulfillment.carriers.base import Address, LabelRefund, ScanKind
 from fulfillment.states import CODE_LENGTH, CallOutcome, EventStatus, Operation, ShipmentStatus
 from marketplace.kernel.ids import new_id
 
@@ -51,6 +51,21 @@ class Shipment(models.Model):
     packed_at = models.DateTimeField(null=True, blank=True)
     labelled_at = models.DateTimeField(null=True, blank=True)
     label_printed_at = models.DateTimeField(null=True, blank=True, help_text="When its label was printed last.")
+    label_printing_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when somebody is at printing it, for the first time."
+    )
+    label_refund = models.CharField(
+        max_length=9,
+        blank=True,
+        default="",
+        db_default="",
+        choices=[(one.value, one.name) for one in LabelRefund if one],
+        help_text="What became of the money for a label that was given back.",
+    )
+    label_refund_at = models.DateTimeField(null=True, blank=True, help_text="Since when that is so.")
+    label_refund_look_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the carrier is asked about it next."
+    )
     delivered_at = models.DateTimeField(null=True, blank=True, help_text="By the carrier's clock.")
     cancelled_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
@@ -96,6 +111,15 @@ class Shipment(models.Model):
             # Whose label is there, and was never printed.
             models.Index(
                 fields=["id"], name="shipments_to_be_printed", condition=Q(status="LABELLED", label_printed_at=None)
+            ),
+            # Whose carrier is to be asked about the money for a label, and where it has said no.
+            models.Index(
+                fields=["label_refund_look_at"],
+                name="shipments_label_refund_due",
+                condition=Q(label_refund="SUBMITTED"),
+            ),
+            models.Index(
+                fields=["-label_refund_at"], name="shipments_label_not_refunded", condition=Q(label_refund="REJECTED")
             ),
         ]
 

@@ -78,9 +78,13 @@ def totals(shipment_ids: Collection[UUID]) -> list[PickLine]:
     return [PickLine(*row) for row in found]
 
 
-def to_print(*, limit: int) -> list[ShipmentView]:
-    """The parcels whose label was never printed, the first that was planned first. One query."""
-    return views(_unprinted().order_by("id")[:limit])
+def to_print(*, limit: int, not_since: datetime) -> list[ShipmentView]:
+    """The parcels whose label was never printed, the first that was planned first. One query.
+
+    Without those that somebody is at printing since then, or later.
+    """
+    in_hand_elsewhere = Q(label_printing_at__gt=not_since)
+    return views(_unprinted().exclude(in_hand_elsewhere).order_by("id")[:limit])
 
 
 def count_to_print() -> int:

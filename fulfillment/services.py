@@ -22,7 +22,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from fulfillment import carriers, journal
+from fulfillment import carriers, journal, label_refunds
 from fulfillment.carriers.base import (
     Address,
     CarrierUnavailable,
@@ -129,11 +129,11 @@ def pack(reference_ids: Sequence[UUID], *, who: str, now: datetime) -> set[UUID]
     return {view.reference_id for view in locked if view.status != ShipmentStatus.CANCELLED}
 
 
-def correct_address(shipment_id: UUID, to: Address, *, now: datetime) -> None:
+def correct_address(shipment_id: UUID, to: Address, *, now: datetime) -> Address:
     """Change where a parcel goes, as long as it has no label: after a carrier has refused the address, say.
 
-    Takes its own transaction, and the shipment's lock. Raises `UnknownShipment` and `TooLateToCorrect`. A label that is
-    being asked for at this moment is for the address as it was.
+    Return where it went before. Takes its own transaction, and the shipment's lock. Raises `UnknownShipment` and
+    `TooLateToCorrect`. A label that is being asked for at this moment is for the address as it was.
     """
     with transaction.atomic():
         found = views(Shipment.objects.filter(pk=shipment_id).select_for_update(no_key=True))
@@ -143,6 +143,7 @@ def correct_address(shipment_id: UUID, to: Address, *, now: datetime) -> None:
             raise TooLateToCorrect(status=found[0].status)
         values = {name: getattr(to, name) for name in ("name", "line1", "line2", "postal_code", "city", "country")}
         Shipment.objects.filter(pk=shipment_id).update(**values, updated_at=now)
+    return found[0].address
 
 
 def cancel(reference_ids: Sequence[UUID], *, now: datetime) -> dict[UUID, ShipmentView]:
@@ -224,7 +225,7 @@ def probe(call: LabelCall) -> Reply:
         return Reply(Outcome.UNKNOWN, code=error.code, message=error.message, nothing_happened=True)
     status = seen.status if seen is not None else LabelStatus.ANNOUNCED
     if call.operation is Operation.VOID:
-        return _voided(status)
+        return _voided(status, seen)
     if seen is not None and status is LabelStatus.BOUGHT:
         return _bought(seen)
     message = "The label was voided." if status is LabelStatus.VOIDED else "The label was never bought."
@@ -272,6 +273,7 @@ def record(answers: Iterable[tuple[LabelCall, Reply]], *, now: datetime) -> list
         locked[view.id] = _labelled(view, reply, now=now)
         rows.append((view.id, *(getattr(locked[view.id], name) for name in _LABELLED), now))
     bulk.update(Shipment, "id", (*_LABELLED, "updated_at"), rows)
+    label_refunds.expect(news, now=now)
     return [locked[call.shipment_id] for call, _ in answers]
 
 
@@ -295,10 +297,12 @@ def _labelled(view: ShipmentView, reply: Reply, *, now: datetime) -> ShipmentVie
     )
 
 
-def _voided(status: LabelStatus) -> Reply:
+def _voided(status: LabelStatus, seen: Consignment | None) -> Reply:
     if status is LabelStatus.BOUGHT:
         return Reply(Outcome.UNKNOWN, code="not_voided", message="The label is still good.", nothing_happened=True)
-    return Reply(Outcome.DONE, code="" if status is LabelStatus.VOIDED else "nothing_to_void")
+    if seen is None or status is not LabelStatus.VOIDED:
+        return Reply(Outcome.DONE, code="nothing_to_void")
+    return Reply(Outcome.DONE, reference=seen.reference, label_refund=seen.label_refund)
 
 
 def _bought(seen: Consignment) -> Reply:

@@ -5,7 +5,7 @@ from typing import Final
 
 from celery import shared_task
 
-from fulfillment import scanning
+from fulfillment import label_refunds, scanning
 from fulfillment.inbox import processing
 from marketplace.kernel.clock import database_now
 
@@ -30,6 +30,12 @@ def take_in_webhooks() -> int:
 def look_after() -> int:
     """Do what nobody rang for, and what is due again; by Celery beat, every few seconds."""
     return processing.process_due() + scanning.pass_on(now=database_now())
+
+
+@shared_task(name="fulfillment.tasks.look_at_label_refunds", ignore_result=True)
+def look_at_label_refunds() -> int:
+    """Ask the carriers what became of the money for labels that were given back; by Celery beat, every minute."""
+    return label_refunds.look_due(now=database_now())
 
 
 @shared_task(name="fulfillment.tasks.forget_webhooks", ignore_result=True)

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
-import httpx
 import pytest
 
 from fulfillment.carriers.sandbox.client import SandboxCarrier
-from marketplace.sandbox.testing import SandboxProcess
+from marketplace.sandbox.testing import SandboxProcess, http
 
 
 class CarrierServer(SandboxProcess):
@@ -51,7 +50,7 @@ class CarrierServer(SandboxProcess):
 
     def shipment(self, shipment_key: str) -> dict[str, Any]:
         """What the ledger believes about one shipment, with its scans and webhooks; empty: nothing."""
-        response = httpx.get(self._path(shipment_key), headers=self._key, trust_env=False)
+        response = http().get(self._path(shipment_key), headers=self._key)
         found: dict[str, Any] = response.json() if response.status_code == 200 else {}
         return found
 
@@ -59,11 +58,11 @@ class CarrierServer(SandboxProcess):
         """Let these things happen to a parcel, one after the other."""
         for kind in kinds:
             path = self._path(shipment_key, "/scan")
-            httpx.post(path, json={"kind": kind}, headers=self._key, trust_env=False).raise_for_status()
+            http().post(path, json={"kind": kind}, headers=self._key).raise_for_status()
 
     def close_door(self, *, closed: bool = True) -> None:
         """Take the carrier down, or up again, by the button on its page."""
-        httpx.post(f"{self.url}/", data={"deed": "close" if closed else "open"}, trust_env=False)
+        http().post(f"{self.url}/", data={"deed": "close" if closed else "open"})
 
     def refresh(self) -> None:
         """Let it run as it does by default, with its door open."""

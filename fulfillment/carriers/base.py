@@ -44,6 +44,15 @@ class LabelStatus(StrEnum):
     VOIDED = "VOIDED"
 
 
+class LabelRefund(StrEnum):
+    """What becomes of the money for a label that was given back."""
+
+    NONE = ""  # it was not given back, or had cost nothing
+    SUBMITTED = "SUBMITTED"  # the carrier decides later, and may say no
+    REFUNDED = "REFUNDED"
+    REJECTED = "REJECTED"
+
+
 class NotGenuine(Refusal):
     """This webhook is not signed by the carrier, or was signed more than five minutes ago."""
 
@@ -114,6 +123,8 @@ class Reply:
 
     `nothing_happened` goes with UNKNOWN: this very call changed nothing for certain (it never arrived, or was turned
     away at the door). An *earlier* call with the same key may have.
+
+    `label_refund` goes with a void, where the carrier says what becomes of the money.
     """
 
     outcome: Outcome
@@ -125,6 +136,7 @@ class Reply:
     tracking_url: str = ""
     label_reference: str = ""
     estimated_delivery: date | None = None
+    label_refund: LabelRefund = LabelRefund.NONE
 
     @property
     def unavailable(self) -> bool:
@@ -159,6 +171,7 @@ class Consignment:
     service: str = ""
     estimated_delivery: date | None = None
     scans: Sequence[Scan] = ()
+    label_refund: LabelRefund = LabelRefund.NONE
 
 
 @dataclass(frozen=True, slots=True)

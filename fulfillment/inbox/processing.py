@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
-from fulfillment import scanning
+from fulfillment import label_refunds, scanning
 from fulfillment.carriers.base import Scan, ScanKind
 from fulfillment.errors import UnknownEvent
 from fulfillment.models import CarrierEvent, Shipment
@@ -26,6 +26,7 @@ from marketplace.kernel.clock import database_now
 log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 100
+ABOUT_REFUNDS: Final = "refund."  # how the kind of a webhook begins that is about the money for a label
 TASK: Final = "fulfillment.tasks.take_in_webhooks"
 BELL: Final = Bell(task=TASK, queue="fulfillment", flag="fulfillment:inbox:bell")
 INBOX: Final = Inbox(CarrierEvent)
@@ -88,6 +89,8 @@ def _shipments(events: Sequence[CarrierEvent]) -> dict[int, UUID]:
 def _take_in(events: Sequence[CarrierEvent], shipments: dict[int, UUID]) -> None:
     with transaction.atomic():
         now = database_now()
+        refunds = [shipments[event.id] for event in events if event.kind.startswith(ABOUT_REFUNDS)]
+        label_refunds.hurry(refunds, now=now)
         counts = scanning.take_in([_news(event, shipments[event.id]) for event in events], now=now)
         for event in events:
             new = counts[shipments[event.id]]

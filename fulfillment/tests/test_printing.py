@@ -4,11 +4,11 @@ import pytest
 from django.test import Client
 
 from fulfillment import batches, printing
-from fulfillment.carriers.base import Address, Outcome, Reply
+from fulfillment.carriers.base import Address
 from fulfillment.errors import NotLabelled, UnknownShipment
 from fulfillment.models import Shipment
-from fulfillment.selectors import LineView, shipments_of
-from fulfillment.tests.warehouse import NOW, begun, created, packed, recorded
+from fulfillment.selectors import LineView
+from fulfillment.tests.warehouse import NOW, created, labelled, packed
 from marketplace.accounts.models import User
 from marketplace.kernel.ids import new_id
 from marketplace.paper.testing import pages
@@ -16,22 +16,6 @@ from marketplace.paper.testing import pages
 pytestmark = pytest.mark.django_db
 
 WIEN = Address("Jörg Müßig", "Weg 3", "2. Stock", "1010", "Wien", "AT")
-
-
-def labelled(count=1, **more):
-    views = packed(count, **more)
-    answers = [
-        (
-            call,
-            Reply(
-                Outcome.DONE, reference=f"shp_{n}", tracking_number=f"SBX{n:08d}", tracking_url=f"https://t.example/{n}"
-            ),
-        )
-        for n, call in enumerate(begun("BUY", views))
-    ]
-    recorded(*answers)
-    found = shipments_of([view.reference_id for view in views])
-    return [found[view.reference_id] for view in views]
 
 
 def client(**attributes):

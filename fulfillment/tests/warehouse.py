@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db import transaction
 
 from fulfillment import services
-from fulfillment.carriers.base import Address
-from fulfillment.selectors import Estimate, LineView, ShipmentView
+from fulfillment.carriers.base import Address, Outcome, Reply
+from fulfillment.selectors import Estimate, LineView, ShipmentView, shipments_of
 from fulfillment.services import NewShipment
 from marketplace.kernel.ids import new_id
 
@@ -51,3 +51,20 @@ def begun(operation: str, views: Sequence[ShipmentView], *, key: str = "key", nu
 def recorded(*answers: Any) -> list[ShipmentView]:
     with transaction.atomic():
         return services.record(answers, now=NOW)
+
+
+def labelled(count: int = 1, *, first: int = 0, **more: Any) -> list[ShipmentView]:
+    """Shipments with the labels `SBX00000000` and so on, or from another `first` number on."""
+    views = packed(count, **more)
+    answers = [
+        (
+            call,
+            Reply(
+                Outcome.DONE, reference=f"shp_{n}", tracking_number=f"SBX{n:08d}", tracking_url=f"https://t.example/{n}"
+            ),
+        )
+        for n, call in enumerate(begun("BUY", views), start=first)
+    ]
+    recorded(*answers)
+    found = shipments_of([view.reference_id for view in views])
+    return [found[view.reference_id] for view in views]

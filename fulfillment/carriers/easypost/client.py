@@ -109,7 +109,7 @@ class EasyPostCarrier:
         except ApiError as error:
             return reading.failure(error)
         if reading.is_voided(shipment):
-            return Reply(Outcome.DONE, reference=shipment["id"])
+            return Reply(Outcome.DONE, reference=shipment["id"], label_refund=reading.label_refund(shipment))
         return Reply(Outcome.REFUSED, code="void_refused", message="The carrier does not take the label back.")
 
     def find(self, *, shipment_key: str, reference: str = "", tracking_number: str = "") -> Consignment | None:

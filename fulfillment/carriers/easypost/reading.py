@@ -18,7 +18,17 @@ from easypost.errors import (
     UnauthorizedError,
 )
 
-from fulfillment.carriers.base import Consignment, LabelStatus, Outcome, Parcel, Rate, Reply, Scan, ScanKind
+from fulfillment.carriers.base import (
+    Consignment,
+    LabelRefund,
+    LabelStatus,
+    Outcome,
+    Parcel,
+    Rate,
+    Reply,
+    Scan,
+    ScanKind,
+)
 from marketplace.kernel.connections import never_left
 
 Told = Mapping[str, Any]
@@ -36,6 +46,11 @@ _KINDS: Final = {
 }
 _MOVING: Final = frozenset(_KINDS) - {"pre_transit"}
 GIVEN_BACK: Final = frozenset({"submitted", "refunded"})
+_REFUNDS: Final = {
+    "submitted": LabelRefund.SUBMITTED,
+    "refunded": LabelRefund.REFUNDED,
+    "rejected": LabelRefund.REJECTED,
+}
 NOT_CHARGED: Final = "not_applicable"  # a carrier that takes money only for labels that it has scanned
 
 # Nobody knows whether the carrier behind EasyPost has made the label. Every other 4xx is a final no.
@@ -96,6 +111,11 @@ def is_voided(shipment: Told) -> bool:
     return has_label(shipment) and shipment.get("refund_status") in GIVEN_BACK | {NOT_CHARGED}
 
 
+def label_refund(shipment: Told) -> LabelRefund:
+    """What becomes of the money for its label. The post office takes weeks to say so, and may say no."""
+    return _REFUNDS.get(str(shipment.get("refund_status")), LabelRefund.NONE)
+
+
 def is_on_its_way(shipment: Told) -> bool:
     """Whether a carrier has had it in its hands."""
     tracker = shipment.get("tracker") or {}
@@ -131,6 +151,7 @@ def consignment(shipment: Told) -> Consignment:
         service=service(chosen) if chosen else "",
         estimated_delivery=day(tracker.get("est_delivery_date")),
         scans=scans(tracker),
+        label_refund=label_refund(shipment),
     )
 
 

@@ -37,11 +37,12 @@ def verify(body: bytes, headers: Mapping[str, str], *, secret: str) -> Notice:
 def _notice(said: Mapping[str, Any]) -> Notice:
     told = said["result"]
     is_tracker = told.get("object") == "Tracker"
+    is_part = is_tracker or told.get("object") == "Refund"  # of a shipment, which it names
     return Notice(
         event_id=str(said["id"]),
         kind=str(said["description"]),
         occurred_at=reading.instant(said["created_at"]),
-        reference=str((told.get("shipment_id") if is_tracker else told.get("id")) or ""),
+        reference=str((told.get("shipment_id") if is_part else told.get("id")) or ""),
         tracking_number=str(told.get("tracking_code") or ""),
         scans=reading.scans(told) if is_tracker else (),
         estimated_delivery=reading.day(told.get("est_delivery_date")) if is_tracker else None,

@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook
 from fulfillment.carriers.base import CarrierUnavailable, LabelStatus, NotGenuine, NotUnderstood, Outcome, ScanKind
 from fulfillment.carriers.sandbox.client import SandboxCarrier
 from fulfillment.tests.carriers.contract import PARCEL, CarrierContract
-from marketplace.sandbox.testing import webhook_sink  # noqa: F401
+from marketplace.sandbox.testing import http, webhook_sink  # noqa: F401
 
 
 def to(postal_code):
@@ -135,21 +135,21 @@ class TestPages(OurCarrier):
 
     def press(self, path, deed, **headers):
         url = f"{self.server.url}{path}"
-        return httpx.post(url, data={"deed": deed}, headers=headers, trust_env=False, follow_redirects=True)
+        return http().post(url, data={"deed": deed}, headers=headers, follow_redirects=True)
 
     def test_a_person_moves_a_parcel_on(self, carrier):
         key = self.key()
         reply = self.bought(carrier, key)
         path = f"/parcels/{key.replace(':', '%3A')}"
-        assert "Pick it up" in httpx.get(f"{self.server.url}{path}", trust_env=False).text
+        assert "Pick it up" in http().get(f"{self.server.url}{path}").text
         assert "picked up" in self.press(path, "PICKED_UP").text
         assert "Hand it over" in self.press(path, "OUT_FOR_DELIVERY").text
         track = f"{self.server.url}/track/{reply.tracking_number}"
-        assert "Expected on" in httpx.get(track, trust_env=False).text
+        assert "Expected on" in http().get(track).text
         assert "delivered" in self.press(path, "DELIVERED").text
-        public = httpx.get(track, trust_env=False).text
+        public = http().get(track).text
         assert "delivered" in public
-        assert "Expected on" not in public + httpx.get(f"{self.server.url}{path}", trust_env=False).text
+        assert "Expected on" not in public + http().get(f"{self.server.url}{path}").text
         assert "Lovelace" not in public
 
     def test_no_other_page_can_press_a_button(self, carrier):
@@ -158,7 +158,7 @@ class TestPages(OurCarrier):
 
     def test_the_books_say_what_can_be_provoked(self, carrier):
         self.bought(carrier, self.key())
-        text = httpx.get(f"{self.server.url}/", trust_env=False).text
+        text = http().get(f"{self.server.url}/").text
         assert "00002" in text
         assert "Berlin" in text
 
