@@ -1,24 +1,19 @@
 """The accounts' endpoint."""
 
-from typing import ClassVar, Final
-
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from marketplace.accounts import services
-from marketplace.kernel.limits import Limit, Throttle
+from marketplace.accounts import guessing, services
 from marketplace.kernel.serializers import StrictSerializer
-
-LONGEST_NAME: Final = 150
 
 
 class CredentialsSerializer(StrictSerializer):
     """Who signs in."""
 
-    username = serializers.CharField(max_length=LONGEST_NAME)
+    username = serializers.CharField(max_length=guessing.LONGEST_NAME)
     password = serializers.CharField(max_length=4096, trim_whitespace=False, style={"input_type": "password"})
 
 
@@ -28,29 +23,11 @@ class TokenSerializer(StrictSerializer):
     token = serializers.CharField()
 
 
-class ByAddress(Throttle):
-    """Who tries passwords from one address."""
-
-    limit: ClassVar = Limit("tokens by address", 60, 60)
-
-
-class ByName(Throttle):
-    """Who tries the passwords of one account, from wherever."""
-
-    limit: ClassVar = Limit("tokens by name", 10, 60)
-
-    def who(self, request: Request) -> str:
-        """The name that is tried, whether or not there is such an account."""
-        name = request.data.get("username") if isinstance(request.data, dict) else None
-        return str(name)[:LONGEST_NAME].casefold()
-
-
 class TokenView(APIView):
     """API tokens."""
 
     authentication_classes = ()  # a stale token must not keep anybody from getting a new one
     permission_classes = ()
-    throttle_classes = (ByAddress, ByName)
 
     @extend_schema(
         operation_id="createToken",
@@ -63,5 +40,7 @@ class TokenView(APIView):
         """Trade a user name and a password for an API token, to be sent as `Authorization: Token …`."""
         body = CredentialsSerializer(data=request.data)
         body.is_valid(raise_exception=True)
+        tried = guessing.begin(body.validated_data["username"], address=guessing.address_of(request))
         token = services.issue_token(**body.validated_data)
+        tried.was_right()
         return Response({"token": token}, headers={"Cache-Control": "no-store"})

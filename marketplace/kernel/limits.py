@@ -7,11 +7,7 @@ while Redis does not answer, nobody is turned away.
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Any, ClassVar
-
-from rest_framework.request import Request
-from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
+from typing import Any
 
 from marketplace.kernel import redis
 from marketplace.kernel.errors import MarketplaceError
@@ -34,9 +30,12 @@ class Limit:
 
     def spend(self, who: str) -> int:
         """Count one more by `who`; return 0, or for how many seconds that is one too many."""
-        key = f"limit:{self.what}:{sha256(who.encode()).hexdigest()}"  # no name, and no address, is kept as it is
-        count, left = redis.available(partial(_count, key, self.seconds), default=(0, 0))
+        count, left = redis.available(partial(_count, self._key(who), self.seconds, 1), default=(0, 0))
         return max(left, 1) if count > self.count else 0
+
+    def give_back(self, who: str) -> None:
+        """Count one less by `who`: it turned out not to be of the kind."""
+        redis.available(partial(_count, self._key(who), self.seconds, -1), default=(0, 0))
 
     def check(self, who: str) -> None:
         """Count one more by `who`; raises `TooOften`."""
@@ -44,31 +43,14 @@ class Limit:
         if wait:
             raise TooOften(retry_after=wait)
 
+    def _key(self, who: str) -> str:
+        return f"limit:{self.what}:{sha256(who.encode()).hexdigest()}"  # no name, and no address, is kept as it is
 
-def _count(key: str, seconds: int, client: Any) -> tuple[int, int]:
+
+def _count(key: str, seconds: int, more: int, client: Any) -> tuple[int, int]:
     pipeline = client.pipeline(transaction=True)
     pipeline.set(key, 0, ex=seconds, nx=True)
-    pipeline.incr(key)
+    pipeline.incrby(key, more)
     pipeline.ttl(key)
     _, count, left = pipeline.execute()
     return count, left
-
-
-class Throttle(BaseThrottle):
-    """REST framework's way to a limit, by the address that asks; a subclass says the `limit`, and may say `who`."""
-
-    limit: ClassVar[Limit]
-    _wait = 0
-
-    def who(self, request: Request) -> str:
-        """Whose requests are counted together; behind TRUSTED_PROXIES proxies the address that they tell of."""
-        return str(self.get_ident(request))
-
-    def allow_request(self, request: Request, view: APIView) -> bool:
-        """Count this request."""
-        self._wait = self.limit.spend(self.who(request))
-        return not self._wait
-
-    def wait(self) -> float | None:
-        """Return what is told as `Retry-After`."""
-        return self._wait or None

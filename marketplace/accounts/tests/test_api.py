@@ -45,16 +45,9 @@ def test_whoever_tries_password_after_password_is_told_to_wait(client):
     assert response["Content-Type"] == "application/problem+json"
     problem = response.json()
     assert (problem["code"], problem["retryable"]) == ("throttled", True)
-    assert 1 <= int(response["Retry-After"]) <= 60
+    assert 1 <= int(response["Retry-After"]) <= 600
     assert ask(client)(username="eve", password="wrong").status_code == 401
-
-
-def test_whoever_tries_name_after_name_from_one_address_is_told_to_wait(client):
-    for number in range(60):
-        assert ask(client)(username=f"user-{number}").status_code == 400
-    assert ask(client)(username="ada", password="correct horse").status_code == 429
-    client.defaults["REMOTE_ADDR"] = "192.0.2.7"
-    assert ask(client)(username="ada", password="correct horse").status_code == 200
+    assert ask(client)(username="\ud800", password="wrong").status_code == 400
 
 
 def test_asking_again_gives_the_same_token(client):
