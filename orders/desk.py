@@ -149,6 +149,7 @@ class Desk(Workspace):
         self._stock_locked = False
         self._confirmed: list[OpenOrder] = []  # by this transaction, once it is written
         self.signals: list[tuple[str, sagas.Signal]] = []  # by name, for other sagas, which may be in hand here too
+        self.to_take_out: list[tuple[UUID, str, int]] = []  # of the stock, once all else is written: what is sold
 
     def open(self, tickets: Sequence[Ticket], *, now: datetime) -> None:
         """Load the orders and lines of `tickets`; raises `Order.DoesNotExist` if one is missing.
@@ -215,12 +216,15 @@ class Desk(Workspace):
             sagas.start(newest(FULFILLMENT), starts, now=now)
 
     def finish(self, *, now: datetime) -> None:
-        """Write what an order gets on paper with its status: an invoice when it is confirmed, else a credit note.
+        """Send signals to other sagas, take what is sold out of stock, and write what orders get on paper.
 
-        And send signals to other sagas: now that the rows of all that are in hand are written, none is overwritten.
+        The signals because now that the rows of all that are in hand are written, none is overwritten. Then what others
+        wait for, as late as can be: a popular product's stock, and the next number of an invoice (of what is confirmed)
+        or of a credit note (of what is taken back).
         """
         for name in sorted({name for name, _ in self.signals}):
             sagas.signal_many(name, [signal for called, signal in self.signals if called == name])
+        inventory.take_out(self.to_take_out, now=now)
         issue(list(map(_as_confirmed, self._confirmed)), now=now)
         taken_back = {one.order.id: one.order.failure_code for one in self._open if one.is_taken_back}
         if taken_back:

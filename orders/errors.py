@@ -3,6 +3,7 @@
 Refusal
 ├── CurrencyMismatch    the catalogue's price is in another currency
 ├── OrderTooLarge       more money than an amount can hold
+├── NothingToPay        all of it is for free, and nobody can be charged nothing
 ├── SignInRequired      guests can't order here
 └── ReasonMissing       who decides about an order says why
 NotFound
@@ -73,6 +74,12 @@ class OrderTooLarge(Refusal):
     """The total of this order is more than we can charge at once."""
 
     code = "order_too_large"
+
+
+class NothingToPay(Refusal):
+    """This order costs nothing: only what is paid for can be ordered here."""
+
+    code = "nothing_to_pay"
 
 
 class SignInRequired(Refusal):

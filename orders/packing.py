@@ -16,7 +16,10 @@ from marketplace.sagas import selectors as sagas_read
 from marketplace.sagas import services as sagas
 from marketplace.sagas.errors import NotParked
 from marketplace.sagas.models import TERMINAL
+from orders import timeline
+from orders.addresses import in_a_line
 from orders.desk import FULFILLMENT
+from orders.models import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,19 @@ def packed(order_ids: Sequence[UUID], *, who: str, now: datetime) -> PackResult:
 def correct_address(order_id: UUID, to: Address, *, who: str, now: datetime) -> bool:
     """Change where an order's parcel goes, as long as it has no label; a label that was refused is asked for again.
 
-    Return whether it is. Locks the saga, then the shipment, in a transaction of its own or the caller's. Raises
+    The order is told to go there from then on (`orders.addresses`), and its timeline says who did it. Return whether a
+    label is asked for again. Locks the saga, then the shipment, in a transaction of its own or the caller's. Raises
     `UnknownShipment` and `TooLateToCorrect`.
     """
     parcel = shipments_of([order_id]).get(order_id)
     if parcel is None:
         raise UnknownShipment
     asked = _ask_again(order_id, who=who, now=now)
-    fulfillment.correct_address(parcel.id, to, now=now)
+    before = fulfillment.correct_address(parcel.id, to, now=now)
+    if before != to:
+        status = Order.objects.values_list("status", flat=True).get(pk=order_id)
+        why = f"Corrected where the parcel goes: to {in_a_line(to)}, not {in_a_line(before)}."
+        timeline.note(order_id, status, why, who=who, now=now)
     return asked
 
 

@@ -99,30 +99,31 @@ def _refunded(order: Order, observed: Observed, now: datetime) -> bool:
 
 def _taken_back(order: Order, observed: Observed, code: str, why: str, now: datetime) -> bool:
     """Stop the order wherever it is. Who comes first, this or the confirmation, is decided on the saga's row."""
-    wish = Wish("failed", code, BANK, why)
-    if order.status in BEFORE_CONFIRMATION:
+    if order.status in (*BEFORE_CONFIRMATION, Status.FAILED, Status.CANCELLED):
         payload = {"code": code, "message": why, "actor": BANK}
-        if sagas.signal(order.saga_id, "payment_reversed", signal_id=observed.event_id, payload=payload).accepted:
+        if _stopped(order, observed.event_id, payload):
             return True
-        order = Order.objects.get(pk=order.id)  # it has come to an end meanwhile
+        order = Order.objects.get(pk=order.id)  # it has come to an end meanwhile, or late money has just revived it
     if order.status in BEFORE_CONFIRMATION:
         return True  # it is being undone already, which takes what the books say of the money into account
     if order.status == Status.CONFIRMED:
-        if not reversals.reverse(order.id, wish, why=why, now=now):
-            order = Order.objects.get(pk=order.id)  # it is being taken back already; or it is, or has left, just now
-            note(order.id, order.status, why, who=BANK, now=now)
-        return True
-    if order.status in (Status.FAILED, Status.CANCELLED):
-        payload = {"code": code, "message": why, "actor": BANK}
-        stopped = order.revival_id and sagas.signal(
-            order.revival_id, "payment_reversed", signal_id=observed.event_id, payload=payload
-        )
-        order = Order.objects.get(pk=order.id)
-        if stopped and stopped.accepted:
+        if reversals.reverse(order.id, Wish("failed", code, BANK, why), why=why, now=now):
             return True
+        order = Order.objects.get(pk=order.id)  # it is being taken back already; or it was, or has left, just now
+    if order.status == Status.CONFIRMED:
+        note(order.id, order.status, why, who=BANK, now=now)
+        return True
     if order.status in (Status.FAILED, Status.CANCELLED):
         return _over(order, why, now)
     return _case(order, f"{why} The order is {order.status}, so it was not stopped.", now)
+
+
+def _stopped(order: Order, event_id: str, payload: dict[str, str]) -> bool:
+    """Stop the saga that places the order, or the one that may revive it; answer whether that is still to be had."""
+    saga_id = order.saga_id if order.status in BEFORE_CONFIRMATION else order.revival_id
+    if saga_id is None:
+        return False
+    return sagas.signal(saga_id, "payment_reversed", signal_id=event_id, payload=payload).accepted
 
 
 def _over(order: Order, why: str, now: datetime, *, settled: str = "REVERSED") -> bool:

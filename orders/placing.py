@@ -20,7 +20,7 @@ from marketplace.kernel.pipeline import pipelined
 from marketplace.outbox.services import append
 from marketplace.sagas import services as sagas
 from orders import events, numbers, selectors
-from orders.errors import CurrencyMismatch, OrderTooLarge, PriceChanged, SignInRequired
+from orders.errors import CurrencyMismatch, NothingToPay, OrderTooLarge, PriceChanged, SignInRequired
 from orders.fraud import keys
 from orders.models import Order, OrderLine, Status, TimelineEntry
 from orders.sagas.place_order import PlaceOrder
@@ -78,7 +78,7 @@ def place(order: NewOrder, *, now: datetime) -> OrderView:
 
     The catalogue's price counts; several lines of one SKU are summed. Needs a transaction: the order, its saga, its
     first events and whatever the caller writes beside it come to be together, or not at all. Raises `UnknownProduct`,
-    `PriceChanged`, `CurrencyMismatch`, `OrderTooLarge`, `SignInRequired`.
+    `PriceChanged`, `CurrencyMismatch`, `OrderTooLarge`, `NothingToPay`, `SignInRequired`.
     """
     [placed] = place_many([order], now=now)
     if isinstance(placed, Refusal):
@@ -132,6 +132,8 @@ def _prepare(order: NewOrder, shelf: _Shelf, *, now: datetime) -> _Placed:
     total = sum(item.offer.price_minor * item.quantity for item in items)
     if total > LARGEST_TOTAL:
         raise OrderTooLarge
+    if not total:
+        raise NothingToPay
     row = Order(
         id=new_id(),
         user_id=order.user_id,

@@ -90,5 +90,10 @@ def credit(done: Iterable[RefundView], *, now: datetime) -> None:
         invoicing.lock({refund.reference_id for refund in done})
     for refund in done:
         invoicing.credit_refund(
-            refund.reference_id, amount_minor=refund.amount_minor, key=f"refund:{refund.id}", now=now
+            refund.reference_id, amount_minor=refund.amount_minor, key=credit_key(refund.id), now=now
         )
+
+
+def credit_key(refund_id: UUID) -> str:
+    """The key of the credit note over a refund."""
+    return f"refund:{refund_id}"

@@ -116,6 +116,12 @@ def credit_note(order_id: UUID, number: str) -> CreditNoteView:
     return found
 
 
+def credited(key: str) -> str:
+    """Return the number of the credit note that was given under this key; empty where there is none."""
+    row = CreditNote.objects.filter(key=key).first()
+    return row.number if row is not None else ""
+
+
 def credit_note_view(row: CreditNote) -> CreditNoteView:
     """Make the view of a loaded credit note."""
     return CreditNoteView(row.number, row.issued_at, row.amount_minor, row.tax_minor, row.reason)

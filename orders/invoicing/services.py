@@ -71,22 +71,30 @@ def issue_missing(*, now: datetime) -> int:
     """Write the invoices of orders that were confirmed by code that knew of none; return how many.
 
     For the time of an upgrade. The oldest order comes first, and each invoice is dated when it is written. Takes a
-    transaction for some hundred orders each; does nothing where none is missing.
+    transaction for some hundred orders each, which locks them, and looks for their invoices only then: of two who come
+    at once the second waits, and finds what the first has done. Does nothing where none is missing.
     """
-    written = 0
-    while count := _issue_missing(now=now):
-        written += count
+    written, after = 0, None
+    while found := _without(after):
+        written += _issue_missing(found, now=now)
+        after = found[-1]
     return written
 
 
+def _without(after: UUID | None) -> list[UUID]:
+    """The next orders that seem to have no invoice."""
+    rows = Order.objects.filter(status__in=AFTER_CONFIRMATION, invoice=None)
+    return list((rows.filter(pk__gt=after) if after else rows).order_by("pk").values_list("pk", flat=True)[:BATCH])
+
+
 @transaction.atomic
-def _issue_missing(*, now: datetime) -> int:
-    rows = Order.objects.select_for_update(no_key=True, skip_locked=True, of=("self",)).filter(
-        status__in=AFTER_CONFIRMATION, invoice=None
-    )
-    found = list(rows.order_by("pk").prefetch_related("lines")[:BATCH])
-    issue([_as_confirmed(row) for row in found], now=now)
-    return len(found)
+def _issue_missing(order_ids: list[UUID], *, now: datetime) -> int:
+    locked = Order.objects.select_for_update(no_key=True).filter(pk__in=order_ids, status__in=AFTER_CONFIRMATION)
+    standing = list(locked.order_by("pk").prefetch_related("lines"))
+    written = set(Invoice.objects.filter(pk__in=order_ids).values_list("pk", flat=True))
+    missing = [row for row in standing if row.pk not in written]
+    issue([_as_confirmed(row) for row in missing], now=now)
+    return len(missing)
 
 
 def _as_confirmed(row: Order) -> Confirmed:

@@ -1,10 +1,13 @@
-"""What goes along with a mail: the invoice with the confirmation, the credit notes when an order is taken back."""
+"""What goes along with a mail: the invoice with the confirmation, the credit notes with what goes back."""
 
 from typing import Final
+from uuid import UUID
 
 from marketplace.mail.letters import Attachment
 from marketplace.paper.http import PDF
+from orders import refunding
 from orders.invoicing import pdf
+from orders.invoicing.selectors import credited
 from orders.messages.models import Kind, Message
 from orders.selectors import OrderView
 
@@ -20,6 +23,9 @@ def of(message: Message, order: OrderView) -> tuple[Attachment, ...]:
         return tuple(
             _file(pdf.credit_note(order.id, number, locale=message.language)) for number in papers.credit_notes
         )
+    if message.kind == Kind.REFUNDED and "refundId" in message.detail:
+        number = credited(refunding.credit_key(UUID(message.detail["refundId"])))
+        return (_file(pdf.credit_note(order.id, number, locale=message.language)),) if number else ()
     return ()
 
 

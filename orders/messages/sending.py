@@ -29,7 +29,9 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 20
 LONGEST_PAUSE: Final = timedelta(hours=1)
-_COMMANDS: Final = 8  # of one conversation, each with a time-out of its own
+# The answers of one conversation at the most, each waited for with a time-out of its own: greeting, EHLO, STARTTLS, two
+# of the handshake, EHLO, AUTH by CRAM-MD5, PLAIN and LOGIN (2, 1 and 3), MAIL, RCPT, DATA, the content, RSET, QUIT.
+_ANSWERS: Final = 1 + 1 + 1 + 2 + 1 + (2 + 1 + 3) + 1 + 1 + 1 + 1 + 1 + 1
 _SPARE: Final = timedelta(seconds=20)  # of a lease, for writing the mails
 
 
@@ -50,22 +52,23 @@ def send_due(*, limit: int = AT_ONCE) -> Batch:
         for message in claimed:
             if nobody:
                 _again(message, nobody)
-            elif database_now() > until - _longest_post():
+            elif database_now() > until - longest_post():
                 break  # the claim may not last: whoever claims the rest next has it for as long as it takes
             else:
                 nobody = _deal_with(message, orders[message.order_id], office)
     return Batch(len(claimed), reachable=not nobody)
 
 
-def _longest_post() -> timedelta:
-    return timedelta(seconds=_COMMANDS * settings.MAIL_TIMEOUT_SECONDS)
+def longest_post() -> timedelta:
+    """How long it takes at the most to hand one mail over, the conversation with its server included."""
+    return timedelta(seconds=_ANSWERS * settings.MAIL_TIMEOUT_SECONDS)
 
 
 def _claim(limit: int) -> tuple[list[Message], datetime]:
     """Take what is due, for the time of a lease; return it, and when the lease ends."""
     with transaction.atomic():
         now = database_now()
-        until = now + _longest_post() + _SPARE
+        until = now + longest_post() + _SPARE
         due = Message.objects.select_for_update(skip_locked=True).filter(due_at__lte=now)
         messages = list(due.order_by("due_at", "id")[:limit])
         ids = [message.id for message in messages]

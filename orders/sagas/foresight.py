@@ -27,7 +27,7 @@ def refund_foreseen(tickets: Sequence[Ticket]) -> list[str]:
 def _void(payment: PaymentView | None) -> str:
     if payment is None or not payment.authorization_key:
         return "Nothing was asked for, so nothing is voided."
-    if payment.status in _OVER or payment.given_up_at is not None:
+    if payment.given_up_at is not None or (payment.status in _OVER and not _may_be_open(payment)):
         return NOTHING_LEFT
     try:
         return _void_charge(payment, charge_of(payment))
@@ -36,9 +36,16 @@ def _void(payment: PaymentView | None) -> str:
         return f"Void what may be authorized, at most {most}: the gateway can't be asked now."
 
 
+def _may_be_open(payment: PaymentView) -> bool:
+    """Whether the bank has declined it, so that all there is to do is to see that nobody completes it."""
+    return payment.status == PaymentStatus.FAILED and not payment.captured_minor
+
+
 def _void_charge(payment: PaymentView, charge: Charge | None) -> str:
     if charge is None:
         return "The gateway knows of no authorization: nothing is voided, and none can follow."
+    if charge.status is ChargeStatus.DECLINED:
+        return "The bank has declined it: nothing is voided, and nothing can follow."
     if charge.status is ChargeStatus.AUTHORIZED:
         return f"Void the authorization of {_money(payment, charge.amount_minor)}; no money is taken."
     left = charge.captured_minor - charge.refunded_minor

@@ -128,7 +128,8 @@ class _Buy(_Operation):
     def refused(self, opened: OpenOrder, reply: Reply, view: ShipmentView) -> Outcome:
         why = reply.message or reply.code
         opened.note(f"The carrier sells no label for it: {why}", who=view.carrier)
-        return Parked(f"The carrier refuses the label: {why} Correct the shipment and retry this, or have it undone.")
+        todo = "Correct the shipment's address, and it is asked again by itself; or have it undone."
+        return Parked(f"The carrier refuses the label: {why} {todo}")
 
     @staticmethod
     def _labelled(opened: OpenOrder, view: ShipmentView) -> Outcome:

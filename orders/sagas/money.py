@@ -246,7 +246,11 @@ class Capture(_Operation):
         return {t.subject_id: t.subject.payment for t in tickets if t.subject.payment is not None}
 
     def prepare(self, tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome | Ready]:
-        """Write the attempts. Where the bank has let go of the money meanwhile, there is nothing to take."""
+        """Write the attempts. Where the bank has let go of the money meanwhile, there is nothing to take.
+
+        Where it was taken, by a worker that died before it could write that down, and the bank has taken it back since,
+        the step is done: what became of the money is on its way to the order as news, which stop or reverse it.
+        """
         answers = list(super().prepare(tickets, now=now))
         gone = [at for at, answer in enumerate(answers) if answer is self.nothing]
         views = payments_of([tickets[at].subject_id for at in gone]) if gone else {}
@@ -254,6 +258,8 @@ class Capture(_Operation):
             view = views.get(tickets[at].subject_id)
             if view is not None and view.status == "VOIDED":
                 answers[at] = bank.declined(tickets[at].subject, view, code="lapsed", message=bank.LAPSED)
+            elif view is not None and view.status == "FAILED" and view.reversed_minor:
+                answers[at] = self.captured(tickets[at].subject, view)
         return answers
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
@@ -294,12 +300,16 @@ class _Void(_Operation):
         return super()._outcome(ticket, call, reply, view)
 
     def done(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        if view.status == "FAILED":
+            return Done(message="The declined payment is ended; it can't be completed any more.")
         if reply.code == "nothing_to_void":
             return self.nothing
         opened.tell("PAYMENT_VOIDED", payment_id=view.id)
         return Done(message="The authorization is voided; no money was taken.")
 
     def refused(self, opened: OpenOrder, reply: Reply, view: PaymentView) -> Outcome:
+        if reply.code == "already_captured" and view.given_up_at is not None:
+            return Done(message="The declined payment was completed after all; the cashier gives its money back.")
         if reply.code == "already_captured":
             opened.order.refund_status = "PENDING"
             return Retry("A late capture came before the void; the money is refunded instead.", after=timedelta())

@@ -7,7 +7,6 @@ from uuid import UUID
 from django.conf import settings
 
 from fulfillment import services as fulfillment
-from fulfillment.carriers.base import Address
 from fulfillment.selectors import Estimate, LineView, ShipmentView, estimates, shipments_of
 from fulfillment.services import NewShipment
 from inventory.selectors import weights
@@ -16,6 +15,7 @@ from marketplace.sagas.outcomes import Done, Outcome, Parked, Retry
 from marketplace.sagas.services import Signal
 from marketplace.sagas.ticket import Ticket
 from orders import reversals
+from orders.addresses import address_of
 from orders.desk import OpenOrder
 from orders.models import Order
 from orders.reversals import Wish
@@ -64,12 +64,10 @@ def create(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
 
 def _wanted(ticket: Ticket) -> NewShipment:
     opened, planned = ticket.subject, ticket.context
-    given = opened.order.shipping_address or {}
-    fields = ("name", "line1", "line2", "postal_code", "city", "country")
     return NewShipment(
         reference_id=opened.order.id,
         number=opened.order.number,
-        to=Address(**{name: str(given.get(name) or "") for name in fields}),
+        to=address_of(opened.order.shipping_address),
         weight_grams=planned["weight_grams"],
         lines=tuple(LineView(line.sku, line.product_name, line.quantity) for line in opened.lines),
         estimate=Estimate(planned["carrier"], planned["service"], planned["days_min"], planned["days_max"]),

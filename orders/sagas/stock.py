@@ -123,15 +123,16 @@ def reserved_until(ticket: Ticket) -> datetime:
 
 
 def sell_and_confirm(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
-    """Take the units out of stock and confirm the orders, in one transaction."""
+    """Sell the units and confirm the orders, in one transaction."""
     sold = sell(tickets, now=now)
     return [confirmed(ticket.subject, sold=ticket.subject_id in sold) for ticket in tickets]
 
 
 def sell(tickets: Sequence[Ticket], *, now: datetime) -> set[UUID]:
-    """Take the units out of stock; answer the orders whose units are sold."""
-    _lock(tickets)
-    return inventory.commit([ticket.subject_id for ticket in tickets], now=now)
+    """Answer the orders whose units are sold. They leave the stock when all else is written (`Desk.finish`)."""
+    committed = inventory.commit([ticket.subject_id for ticket in tickets], now=now)
+    tickets[0].subject.desk.to_take_out += committed.units
+    return committed.owners
 
 
 def confirmed(opened: OpenOrder, *, sold: bool) -> Outcome:

@@ -8,7 +8,7 @@ from marketplace.kernel.clock import database_now
 from marketplace.outbox.models import OutboxEvent
 from marketplace.sagas.models import SagaInstance
 from orders import services
-from orders.errors import CurrencyMismatch, OrderTooLarge, PriceChanged, SignInRequired
+from orders.errors import CurrencyMismatch, NothingToPay, OrderTooLarge, PriceChanged, SignInRequired
 from orders.models import Order, OrderLine, TimelineEntry
 from orders.services import NewOrder, OrderLineRequest
 
@@ -68,9 +68,11 @@ def test_a_refused_order_is_answered_by_its_refusal_and_the_others_are_placed(sh
     product(shelf, "dollar", currency="USD")
     product(shelf, "gone", is_active=False)
     product(shelf, "yacht", 10**11)
+    product(shelf, "gift", 0)
     wanted = [
         of("lamp"), of("nothing"), of("gone"), of("lamp", price_minor=4800), of("dollar", currency="EUR"),
         of("yacht", 10), of("lamp", user=""), of("lamp", price_minor=4900),
+        of("gift"),
     ]  # fmt: skip
 
     answers = services.place_many(wanted, now=database_now())
@@ -78,6 +80,7 @@ def test_a_refused_order_is_answered_by_its_refusal_and_the_others_are_placed(sh
     refusals = {at: type(answer) for at, answer in enumerate(answers) if isinstance(answer, Exception)}
     assert refusals == {
         1: UnknownProduct, 2: UnknownProduct, 3: PriceChanged, 4: CurrencyMismatch, 5: OrderTooLarge, 6: SignInRequired,
+        8: NothingToPay,
     }  # fmt: skip
     assert answers[3].data == {"sku": "lamp", "price": "49.00", "pointer": "/items/0/price"}
     assert {answers[0].id, answers[7].id} == set(Order.objects.values_list("pk", flat=True))
