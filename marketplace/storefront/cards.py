@@ -16,35 +16,21 @@ class TestCard:
     token: str
     name: str
     what: str
-    digits: str
 
 
 CARDS: Final = (
-    TestCard("tok_visa", _("Test card that works"), _("The bank says yes at once."), "4242"),
-    TestCard("tok_declined", _("Card that is declined"), _("The bank says no. No money moves."), "0002"),
-    TestCard(
-        "tok_insufficient_funds", _("Card without enough money"), _("The bank says no: not enough on it."), "9995"
-    ),
-    TestCard(
-        "tok_timeout", _("Bank answers late"), _("The money is held, but the answer gets lost. We ask again."), "0119"
-    ),
-    TestCard("tok_flaky", _("Flaky bank"), _("Out of order twice, then it works."), "0341"),
-    TestCard(
-        "tok_requires_action", _("Card that asks you"), _("The bank wants you to confirm, on its own page."), "3220"
-    ),
-    TestCard("tok_delayed_success", _("Slow bank"), _("It says yes, some seconds later."), "9979"),
-    TestCard("tok_delayed_decline", _("Slow bank that says no"), _("It says no, some seconds later."), "9987"),
-    TestCard(
-        "tok_late_rejection", _("Card whose bank changes its mind"), _("It pays, then takes the money back."), "5423"
-    ),
-    TestCard("tok_fraud", _("Suspicious card"), _("The bank says yes, and warns: our check says no."), "4954"),
-    TestCard(
-        "tok_review",
-        _("Card that gets a second look"),
-        _("Somebody of the shop looks at it before it is paid."),
-        "9235",
-    ),
-    TestCard("tok_visa_us", _("American card"), _("It works; the bank tells where it is from."), "0093"),
+    TestCard("tok_visa", _("Test card that works"), _("The bank says yes at once.")),
+    TestCard("tok_declined", _("Card that is declined"), _("The bank says no. No money moves.")),
+    TestCard("tok_insufficient_funds", _("Card without enough money"), _("The bank says no: not enough on it.")),
+    TestCard("tok_timeout", _("Bank answers late"), _("The money is held, but the answer gets lost. We ask again.")),
+    TestCard("tok_flaky", _("Flaky bank"), _("Out of order twice, then it works.")),
+    TestCard("tok_requires_action", _("Card that asks you"), _("The bank wants you to confirm, on its own page.")),
+    TestCard("tok_delayed_success", _("Slow bank"), _("It says yes, some seconds later.")),
+    TestCard("tok_delayed_decline", _("Slow bank that says no"), _("It says no, some seconds later.")),
+    TestCard("tok_late_rejection", _("Card whose bank changes its mind"), _("It pays, then takes the money back.")),
+    TestCard("tok_fraud", _("Suspicious card"), _("The bank says yes, and warns: our check says no.")),
+    TestCard("tok_review", _("Card that gets a second look"), _("Somebody of the shop looks at it before it is paid.")),
+    TestCard("tok_visa_us", _("American card"), _("It works; the bank tells where it is from.")),
 )
 PAYPAL: Final = "paypal"  # the method of whoever approves on PayPal's page
 DEFAULT_CARD: Final = CARDS[0]

@@ -4,11 +4,12 @@ import secrets
 from typing import Any, Final, Self
 
 from django import forms
-from django.contrib.auth.forms import BaseUserCreationForm
+from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from inventory.selectors import ProductView
+from marketplace.accounts.doors import Counting
 from marketplace.accounts.models import User
 from marketplace.storefront import countries, till
 from orders.services import MOST_UNITS
@@ -67,8 +68,8 @@ class BuyForm(PaymentForm):
         )
 
 
-class DeliveryForm(BuyForm):
-    """Buy Now with where it goes: on a product's page out of sight, as it was the last time."""
+class DestinationForm(forms.Form):
+    """Where it goes, and where its news go."""
 
     name = forms.CharField(label=_("Name"), max_length=100)
     line1 = forms.CharField(label=_("Street and number"), max_length=100)
@@ -78,6 +79,10 @@ class DeliveryForm(BuyForm):
     email = forms.EmailField(
         label=_("E-mail"), max_length=254, required=False, help_text=_("For news of this order only.")
     )
+
+
+class DeliveryForm(DestinationForm, BuyForm):
+    """Buy Now with where it goes: on a product's page out of sight, as it was the last time."""
 
     @property
     def address(self) -> dict[str, str]:
@@ -105,6 +110,10 @@ class CheckoutForm(DeliveryForm):
             self.fields[field].widget.attrs["autocomplete"] = f"shipping {token}"
         if self.data.get("pay") == "later":
             self.fields["payment_method"].required = False
+
+
+class SignInForm(Counting, AuthenticationForm):
+    """Who comes in."""
 
 
 class RegisterForm(BaseUserCreationForm):  # type: ignore[type-arg]  # generic in its stubs only

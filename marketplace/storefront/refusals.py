@@ -17,6 +17,7 @@ MESSAGES: Final = (
     _("There is no such order here, or it belongs to somebody else."),
     _("The price of this product is in another currency."),
     _("The total of this order is more than we can charge at once."),
+    _("This order costs nothing: only what is paid for can be ordered here."),
     _("Please sign in to order."),
     _("The price has changed since you looked. Please check it and order again."),
     _("This order is not waiting for a payment."),

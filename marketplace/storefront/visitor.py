@@ -6,6 +6,7 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.utils.translation import get_language_from_request
 
+from marketplace.storefront.forms import ADDRESS, DestinationForm
 from orders import access, selectors
 from orders.errors import UnknownOrder
 from orders.selectors import OrderView
@@ -64,12 +65,28 @@ def order_for(request: HttpRequest, order_id: UUID) -> OrderView:
 
 def remember_delivery(request: HttpRequest, *, address: dict[str, str], email: str) -> None:
     """Keep where this order goes as the default for the next one of this visit."""
-    request.session[_DELIVERY] = {**address, "email": email}
+    request.session[_DELIVERY] = {**address, "email": email, "by": username(request)}
 
 
 def delivery(request: HttpRequest) -> dict[str, Any]:
-    """Where this visit's last order went, with the e-mail address; empty at first."""
-    kept: dict[str, Any] = request.session.get(_DELIVERY, {})
+    """Where things were sent last, with the e-mail address; empty at first.
+
+    By this visit, or else by this account's last order. What a guest of this browser has said before somebody signed in
+    is only taken where that account has none.
+    """
+    kept: dict[str, Any] = dict(request.session.get(_DELIVERY, {}))
+    said_by, name = kept.pop("by", ""), username(request)
+    if name and said_by != name:
+        kept = _of_account(name) or (kept if not said_by else {})
     if not kept.get("email") and request.user.is_authenticated:
         return {**kept, "email": request.user.email}
     return kept
+
+
+def _of_account(name: str) -> dict[str, Any]:
+    """Where the account's last order went, as far as a form of ours can hold it; else empty."""
+    address, email = selectors.last_destination(name) or ({}, "")
+    lines = [address.get(part) for part in ("line1", "line2") if address.get(part)]
+    found = {**{part: address.get(part) for part in ADDRESS}, "line1": ", ".join(map(str, lines)), "email": email}
+    fits = all(isinstance(text, str) for text in found.values()) and DestinationForm(found).is_valid()
+    return found if fits else {}

@@ -3,11 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
+from fulfillment.carriers.base import Address
 from inventory.models import Reservation
+from marketplace.accounts.models import User
 from marketplace.sagas.models import SagaInstance
 from marketplace.storefront.tests.pages import ADDRESS, Page, look
+from orders import services
 from orders.models import Order
 from orders.tasks import expire_reservations
 
@@ -133,3 +137,70 @@ class TestPayLater:
         assert page.one("order-again")["href"] == f"{address}/try-again"
         assert "No card was used" in page.html
         assert shop.levels("laptop-1") == (5, 0)
+
+
+class TestOfAnAccount:
+    """Where somebody's last order went is known the next time they sign in, wherever they do; and to them alone."""
+
+    @pytest.fixture
+    def bought(self, shop, buyer):
+        shop.stocked("laptop-1", 9)
+        check_out(buyer, "laptop-1", pay="now")
+
+    @pytest.fixture
+    def elsewhere(self, person):
+        client = Client()
+        client.force_login(person)
+        return client
+
+    def test_it_is_filled_in(self, bought, elsewhere):
+        form = look(elsewhere, "/checkout/laptop-1").fields("/checkout/laptop-1")
+        assert {name: form[name] for name in [*ADDRESS, "email"]} == {**ADDRESS, "email": "ada@example.org"}
+        assert "London" in look(elsewhere, "/products/laptop-1").text("sent-to")
+
+    def test_nobody_else_is_told(self, bought, guest):
+        somebody = Client()
+        somebody.force_login(User.objects.create_user("user-2"))
+        for client in (somebody, guest):
+            assert look(client, "/checkout/laptop-1").fields("/checkout/laptop-1")["city"] == ""
+            assert not look(client, "/products/laptop-1").all("sent-to")
+
+    def test_what_this_visit_chose_comes_first(self, shop, bought, elsewhere):
+        check_out(elsewhere, "laptop-1", pay="now", city="Dover")
+        shop.work()
+        assert look(elsewhere, "/checkout/laptop-1").fields("/checkout/laptop-1")["city"] == "Dover"
+
+    def test_a_guest_of_this_browser_does_not(self, bought, guest):
+        check_out(guest, "laptop-1", pay="now", city="Dover")
+        guest.post("/sign-in", {"username": "user-1", "password": "correct horse"})
+        assert look(guest, "/checkout/laptop-1").fields("/checkout/laptop-1")["city"] == "London"
+
+    def test_who_has_not_ordered_before_keeps_what_they_said_as_a_guest(self, shop, guest, person):
+        shop.stocked("laptop-1", 9)
+        check_out(guest, "laptop-1", pay="now", city="Dover")
+        guest.post("/sign-in", {"username": "user-1", "password": "correct horse"})
+        assert look(guest, "/checkout/laptop-1").fields("/checkout/laptop-1")["city"] == "Dover"
+
+    def test_after_signing_out_nothing_is_left(self, bought, buyer):
+        buyer.post("/sign-out")
+        assert look(buyer, "/checkout/laptop-1").fields("/checkout/laptop-1")["city"] == ""
+
+    def test_a_correction_by_staff_counts(self, shop, bought, elsewhere):
+        shop.work()
+        meant = Address("Ada", "Row 12", "c/o Babbage", "10117", "Berlin", "DE")
+        services.correct_address(Order.objects.get().id, meant, who="wanda", now=timezone.now())
+        form = look(elsewhere, "/checkout/laptop-1").fields("/checkout/laptop-1")
+        assert (form["line1"], form["city"], form["country"]) == ("Row 12, c/o Babbage", "Berlin", "DE")
+
+    def test_orders_without_an_address_are_passed_over(self, shop, bought, elsewhere):
+        shop.order("laptop-1", user="user-1")
+        assert look(elsewhere, "/checkout/laptop-1").fields("/checkout/laptop-1")["city"] == "London"
+
+    @pytest.mark.parametrize(
+        "odd", [{"line1": "x" * 100, "line2": "y"}, {"country": "KZ"}, {"city": ["Rome"]}, {"postal_code": None}]
+    )
+    def test_what_the_form_can_not_hold_is_asked_for(self, shop, bought, elsewhere, odd):
+        Order.objects.update(shipping_address={**ADDRESS, **odd})
+        page = look(elsewhere, "/checkout/laptop-1")
+        assert (page.status, page.fields("/checkout/laptop-1")["line1"]) == (200, "")
+        assert not look(elsewhere, "/products/laptop-1").all("sent-to")

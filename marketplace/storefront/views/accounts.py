@@ -6,18 +6,22 @@ from django.contrib.auth import login
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
+from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from marketplace.storefront.forms import RegisterForm
+from marketplace.accounts.doors import door
+from marketplace.storefront.forms import RegisterForm, SignInForm
 
 
+@method_decorator(door, name="dispatch")
 class SignIn(LoginView):
     """Sign in, and go back to where one came from."""
 
+    authentication_form = SignInForm
     template_name = "storefront/sign_in.html"
     redirect_authenticated_user = True
 
