@@ -4,7 +4,10 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from marketplace.accounts.doors import door
+
 urlpatterns = [
+    path("admin/login/", door(admin.site.login)),
     path("admin/", admin.site.urls),
     path("api/", include("inventory.api.urls")),
     path("api/", include("orders.api.urls")),

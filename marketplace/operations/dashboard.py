@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 
-from fulfillment import scanning
+from fulfillment import label_refunds, scanning
 from marketplace.kernel import counting
 from marketplace.kernel.clock import database_now
 from marketplace.operations import chart, returns, selectors, unfinished
@@ -52,6 +52,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "shelves": selectors.shelves(),
         "backlog": outbox.backlog(),
         "post": messages.post(now=now),
+        "labels_not_refunded": label_refunds.refused(since=now - label_refunds.RECENT)[: counting.MOST_READ].count(),
         "stuck_scans": scanning.stuck().order_by("id")[: counting.MOST_READ].count(),
         "mail_late_seconds": MAIL_LATE_SECONDS,
         "late_seconds": LATE_SECONDS,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from fulfillment.selectors import ShipmentView, carrier_name, shipments_of
@@ -20,6 +20,7 @@ from marketplace.sagas.errors import NoSuchSaga
 from marketplace.sagas.models import SagaInstance, SagaSignal
 from marketplace.sagas.selectors import Entry
 from orders import selectors as orders
+from orders.addresses import goes_to
 from orders.desk import FULFILLMENT
 from orders.messages.models import Message
 from orders.messages.selectors import messages_of
@@ -78,6 +79,11 @@ class ParcelPage:
     saga: SagaInstance | None
     diagnosis: Diagnosis
 
+    @property
+    def label_is_refused(self) -> bool:
+        """Whether a person has to decide because the carrier sells no label: mostly the address is wrong."""
+        return self.saga is not None and (self.saga.status, self.saga.current_step) == ("NEEDS_ATTENTION", "buy_label")
+
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
@@ -101,6 +107,11 @@ class OrderPage:
     diagnosis: Diagnosis
     tiles: Mapping[str, Diagnosis]
     retried_by: UUID | None  # the order that took the place of this one
+
+    @property
+    def goes_to(self) -> Mapping[str, Any] | None:
+        """Where it goes: what the buyer gave, unless staff have corrected it."""
+        return goes_to(self.row.shipping_address, self.parcel.view if self.parcel else None)
 
 
 def saga_page(saga_id: UUID, *, now: datetime) -> SagaPage | None:

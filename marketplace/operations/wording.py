@@ -30,6 +30,11 @@ COLOUR_OF_SHIPMENT: Final[Mapping[str, str]] = {
     "DELIVERED": "success",
     "CANCELLED": "default",
 }
+REFUND_OF_LABEL: Final[Mapping[str, str]] = {
+    "SUBMITTED": "Given back; the carrier has not decided about the money yet",
+    "REFUNDED": "Refunded",
+    "REJECTED": "Refused by the carrier: ask there for the money",
+}
 COLOUR_OF_SAGA: Final[Mapping[str, str]] = {
     "STARTED": "info",
     "IN_PROGRESS": "info",

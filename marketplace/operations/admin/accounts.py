@@ -10,12 +10,20 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from rest_framework.authtoken.models import Token, TokenProxy
 from unfold.admin import ModelAdmin
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm, UserCreationForm
 
+from marketplace.accounts.doors import Counting
 from marketplace.accounts.models import User
 
 admin.site.unregister(Group)
 admin.site.unregister(TokenProxy)  # its list shows every token in full: whoever sees it could order as anybody
+
+
+class SignInForm(Counting, AuthenticationForm):
+    """Who comes in."""
+
+
+admin.site.login_form = SignInForm
 
 
 @admin.register(User)

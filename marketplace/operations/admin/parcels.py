@@ -93,7 +93,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
     form = _AddressForm
     list_display = ("planned", "order", "status_label", "to", "weight", "carried_by", "tracking", "expected")
     list_display_links = ("planned",)
-    list_filter = ("status", "carrier")
+    list_filter = ("status", "carrier", "label_refund")
     search_fields = ("number",)  # what is really looked for is in get_search_results
     search_help_text = "Order number, or tracking number: in full"
     ordering = ("-id",)
@@ -101,7 +101,16 @@ class ShipmentAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": (("order", "status_label"), ("carried_by", "tracking"), ("weight", "expected"), "papers")}),
         (_WHERE, {"fields": (("name", "line1"), ("line2", "postal_code"), ("city", "country"))}),
-        ("Warehouse", {"fields": (("packed_by", "packed_at"), ("labelled_at", "delivered_at"), "cancelled_at")}),
+        (
+            "Warehouse",
+            {
+                "fields": (
+                    ("packed_by", "packed_at"),
+                    ("labelled_at", "delivered_at"),
+                    ("cancelled_at", "refund_of_label"),
+                )
+            },
+        ),
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
@@ -117,7 +126,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
             "packed_by",
             "packed_at",
         )
-        told += ("labelled_at", "delivered_at", "cancelled_at")
+        told += ("labelled_at", "delivered_at", "cancelled_at", "refund_of_label")
         return told if self.has_change_permission(request, obj) else (*told, *_ADDRESS)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -208,6 +217,19 @@ class ShipmentAdmin(ReadOnlyAdmin):
             return link
         label = reverse("api-shipment-label", args=[shipment.pk])
         return format_html('{} · <a class="ops-link" href="{}" target="_blank" rel="noopener">Label</a>', link, label)
+
+    @display(description="money for its label")
+    def refund_of_label(self, shipment: Shipment) -> SafeString | str:
+        """What became of it, where the label was given back."""
+        said = wording.REFUND_OF_LABEL.get(shipment.label_refund)
+        if said is None or shipment.label_refund_at is None:
+            return wording.NOTHING
+        told = format_html("{}, {}", said, age(shipment.label_refund_at))
+        return (
+            format_html('<span class="ops-danger-text">{}</span>', told)
+            if shipment.label_refund == "REJECTED"
+            else told
+        )
 
     @display(description="expected", ordering="estimated_delivery")
     def expected(self, shipment: Shipment) -> str:

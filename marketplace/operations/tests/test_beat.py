@@ -5,6 +5,7 @@ from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler
 
 from marketplace import beat
 from marketplace.celery import app
@@ -58,3 +59,30 @@ def test_a_change_is_seen_when_it_is_asked_for_again(scheduler, clock):
     assert "mine" not in scheduler.schedule
     clock.now += beat.ASK_EVERY_SECONDS
     assert "mine" in scheduler.schedule
+
+
+def test_a_plan_is_compared_once_it_was_read_anew(scheduler, clock, monkeypatch):
+    sent, compared = [], []
+    monkeypatch.setattr(scheduler, "apply_entry", lambda entry, producer=None: sent.append(entry.name))
+    monkeypatch.setattr(DatabaseScheduler, "schedules_equal", _counting(compared))
+    for _ in range(20):
+        scheduler.tick()
+    assert len(compared) <= 1
+
+    PeriodicTask.objects.filter(name="saga-sweep").update(enabled=False)
+    change()
+    clock.now += beat.ASK_EVERY_SECONDS
+    scheduler.tick()
+    names = {event[2].name for event in scheduler._heap}
+    assert "mine" in names
+    assert "saga-sweep" not in names
+
+
+def _counting(calls):
+    compare = DatabaseScheduler.schedules_equal
+
+    def counted(self, old, new):
+        calls.append(1)
+        return compare(self, old, new)
+
+    return counted

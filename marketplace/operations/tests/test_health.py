@@ -71,7 +71,7 @@ def test_a_database_that_hangs_is_not_waited_for(client, transactional_db):
         code, status, _ = ready(client)
         took = time.perf_counter() - begun
     assert (code, status) == (503, "not_ready")
-    assert took < health.CONNECT_SECONDS + 1
+    assert took < health.CONNECT_SECONDS + 5
 
 
 def test_a_missing_migration(client, transactional_db):

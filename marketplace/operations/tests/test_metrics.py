@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.db import OperationalError
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,6 +28,12 @@ def scrape(client) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(response.content.decode())
         for sample in family.samples
     }
+
+
+def test_operators_can_read_what_each_metric_is(db, settings):
+    told = (settings.BASE_DIR / "docs" / "operations.md").read_text()
+    names = [family.name.removeprefix("marketplace_") for family in metrics.Shop().collect()]
+    assert [name for name in names if not re.search(f"`{name}[`{{]", told)] == []
 
 
 def test_what_prometheus_reads(client, shop):

@@ -1,5 +1,6 @@
 """Labels: those that were never printed, those of the last day, chosen ones, and any batch again."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -9,7 +10,7 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
 from fulfillment import batches, picking
-from fulfillment.errors import NothingToPrint, UnknownBatch
+from fulfillment.errors import NothingToPrint, PrintedElsewhere, UnknownBatch
 from fulfillment.models import Batch
 from fulfillment.selectors import ShipmentView
 from marketplace.kernel.clock import database_now
@@ -20,6 +21,7 @@ from orders.numbers import typed
 
 RECENT: Final = timedelta(hours=24)
 MOST_BATCHES: Final = 20
+NOTHING: Final = "There is no label to print: none was bought yet, or all are printed."
 
 
 class PrintingPages(WarehousePages):
@@ -35,10 +37,12 @@ class PrintingPages(WarehousePages):
         self.require(request)
         now = database_now()
         form = NamesForm(request.POST) if "names" in request.POST else NamesForm()
+        if request.method == "POST" and "new" in request.POST:
+            return self._printed(request, lambda: batches.print_new(who=request.user.get_username(), now=now))
         if request.method == "POST" and (not form.is_bound or form.is_valid()):
             meant = self._meant(request, form)
             if not meant:
-                messages.error(request, "There is no label to print: none was bought yet, or all are printed.")
+                messages.error(request, NOTHING)
                 return HttpResponseRedirect(request.path)
             batch_id = batches.make([view.id for view in meant], who=request.user.get_username(), now=now)
             return self.printed_labels(request, batch_id)
@@ -52,8 +56,6 @@ class PrintingPages(WarehousePages):
         return self.screen(request, "labels.html", "Labels", context)
 
     def _meant(self, request: HttpRequest, form: NamesForm) -> list[ShipmentView]:
-        if "new" in request.POST:
-            return picking.to_print(limit=batches.MOST)
         if "recent" in request.POST:
             return picking.labelled_since(database_now() - RECENT, limit=batches.MOST)
         names = form.cleaned_data["names"] if form.is_bound else []
@@ -62,10 +64,18 @@ class PrintingPages(WarehousePages):
 
     def printed_labels(self, request: HttpRequest, batch_id: UUID, *, only_new: bool = False) -> HttpResponseBase:
         """Answer with the labels of a batch as one PDF, and write down that they are printed."""
+        who, now = request.user.get_username(), database_now()
+        return self._printed(
+            request, lambda: (batch_id, batches.print_labels(batch_id, who=who, now=now, only_new=only_new))
+        )
+
+    def _printed(self, request: HttpRequest, print_: Callable[[], tuple[UUID, bytes]]) -> HttpResponseBase:
         try:
-            who = request.user.get_username()
-            content = batches.print_labels(batch_id, who=who, now=database_now(), only_new=only_new)
+            batch_id, content = print_()
         except (UnknownBatch, NothingToPrint):
-            messages.error(request, "None of these has a label to print.")
-            return HttpResponseRedirect(reverse("admin:fulfillment_batch_labels"))
-        return respond(content, f"labels-{batch_id}.pdf")
+            messages.error(request, NOTHING)
+        except PrintedElsewhere as error:
+            messages.warning(request, f"{error.message} Nothing was printed twice.")
+        else:
+            return respond(content, f"labels-{batch_id}.pdf")
+        return HttpResponseRedirect(reverse("admin:fulfillment_batch_labels"))

@@ -1,6 +1,7 @@
 """The warehouse's screens: what is fetched, packed, refused, taken back and printed, and who may."""
 
 import re
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -100,6 +101,19 @@ def test_from_the_pick_list_to_the_labels(shop, buy, wanda):
     assert [status(order) for order in orders] == ["SHIPPED"] * 3
 
 
+def test_who_prints_what_is_new_while_somebody_does_is_told_so(shop, buy, wanda):
+    orders = buy(1, 1)
+    services.packed([order.id for order in orders], who="wanda", now=database_now())
+    shop.work()
+    Shipment.objects.update(label_printing_at=database_now())
+    told = text(wanda.post(reverse(LABELS), {"new": ""}, follow=True))
+    assert "Somebody else is printing these labels at this moment. Nothing was printed twice." in told
+    assert not Batch.objects.exists()
+    Shipment.objects.update(label_printing_at=None)
+    assert len(pages(wanda.post(reverse(LABELS), {"new": ""}).content)) == 2
+    assert "There is no label to print" in text(wanda.post(reverse(LABELS), {"new": ""}, follow=True))
+
+
 def test_a_scan_is_answered_on_the_spot(shop, buy, wanda):
     order, cancelled = buy(1, 1)
     services.cancel(cancelled.id, actor="user-1", now=database_now())
@@ -150,6 +164,21 @@ def test_a_label_that_can_not_be_bought_is_shown_with_its_order(shop, buy, wanda
     assert link not in wanda.get(address).content.decode()  # who may not see it
     only = wanda.post(reverse("admin:fulfillment_batch_labels_of", args=[batch.pk]))
     assert len(pages(only.content)) == 1
+
+
+def test_a_refused_label_leads_to_the_address_for_those_who_may_correct_it(shop, buy, wanda, staff):
+    bad, *_ = buy(1, postal_code="00000")
+    wanda.post(reverse(PACK), {"names": bad.number})
+    shop.work()
+    page = reverse("admin:orders_order_change", args=[bad.id])
+    said = text(staff.get(page))
+    assert "Correct the shipment's address, and it is asked again by itself; or have it undone." in unescape(said)
+    assert "Decide about it Correct the address" in said
+    assert "00000 Berlin, DE · Correct it" in said
+    parcel = Shipment.objects.get(reference_id=bad.id)
+    staff.post(reverse("admin:fulfillment_shipment_change", args=[parcel.pk]), {**WHERE, **NO_ROWS})
+    shop.work()
+    assert "Correct" not in text(staff.get(page)).partition("Timeline")[0]
 
 
 @pytest.mark.parametrize("packed_first", [False, True])
