@@ -87,7 +87,7 @@ PAYMENT_GATEWAYS = {  # name: the module whose `from_settings()` makes it
 }
 PAYMENT_GATEWAY: str = env.str("PAYMENT_GATEWAY", "sandbox", validate=validate.OneOf(list(PAYMENT_GATEWAYS)))
 PAYMENT_TIMEOUT_SECONDS: float = env.float("PAYMENT_TIMEOUT_SECONDS", 10.0, validate=validate.Range(min=0.1, max=120))
-PAYMENT_SWEEP_SECONDS: float = env.float("PAYMENT_SWEEP_SECONDS", 5.0, validate=validate.Range(min=1))
+PAYMENT_SWEEP_SECONDS: float = env.float("PAYMENT_SWEEP_SECONDS", 10.0, validate=validate.Range(min=1))
 PAYMENT_FAILURE_RATE: float = env.float("PAYMENT_FAILURE_RATE", 0.0, validate=validate.Range(min=0, max=1))
 PAYMENT_LATENCY_MS: int = env.int("PAYMENT_LATENCY_MS", 0, validate=validate.Range(min=0, max=60_000))
 SANDBOX_GATEWAY_URL: str = env.str("SANDBOX_GATEWAY_URL", "")  # default: on this machine, at PORT + 1000
@@ -115,7 +115,7 @@ CARRIERS = {  # name: the module whose `from_settings()` makes it
 }
 CARRIER: str = env.str("CARRIER", "sandbox", validate=validate.OneOf(list(CARRIERS)))
 CARRIER_TIMEOUT_SECONDS: float = env.float("CARRIER_TIMEOUT_SECONDS", 10.0, validate=validate.Range(min=0.1, max=120))
-CARRIER_SWEEP_SECONDS: float = env.float("CARRIER_SWEEP_SECONDS", 5.0, validate=validate.Range(min=1))
+CARRIER_SWEEP_SECONDS: float = env.float("CARRIER_SWEEP_SECONDS", 10.0, validate=validate.Range(min=1))
 SANDBOX_CARRIER_URL: str = env.str("SANDBOX_CARRIER_URL", "")  # default: on this machine, at PORT + 1001
 SANDBOX_CARRIER_API_KEY: str = env.str("SANDBOX_CARRIER_API_KEY", "ck_sandbox")
 SANDBOX_CARRIER_WEBHOOK_SECRET: str = env.str(  # default: made of SECRET_KEY
@@ -145,7 +145,7 @@ MAIL_TIMEOUT_SECONDS: float = env.float("MAIL_TIMEOUT_SECONDS", 10.0, validate=v
 MAIL_RETRY_SECONDS: float = env.float("MAIL_RETRY_SECONDS", 30.0, validate=validate.Range(min=0.1, max=3600))
 MAIL_PATIENCE_SECONDS: int = env.int("MAIL_PATIENCE_SECONDS", 86_400, validate=validate.Range(min=1, max=604_800))
 MAIL_SENDERS: int = env.int("MAIL_SENDERS", 1, validate=validate.Range(min=1, max=100))  # at a time, in all workers
-MAIL_SWEEP_SECONDS: float = env.float("MAIL_SWEEP_SECONDS", 5.0, validate=validate.Range(min=0.1, max=3600))
+MAIL_SWEEP_SECONDS: float = env.float("MAIL_SWEEP_SECONDS", 10.0, validate=validate.Range(min=0.1, max=3600))
 MAIL_LINK_DAYS: int = env.int("MAIL_LINK_DAYS", 30, validate=validate.Range(min=1, max=3650))
 RESERVATION_REMINDER_SECONDS: int = env.int("RESERVATION_REMINDER_SECONDS", 300, validate=validate.Range(min=0))
 
@@ -429,6 +429,7 @@ CELERY_BEAT_SCHEDULE = {
     "expire-reservations": _every(10.0, "orders.tasks.expire_reservations", queue="orders"),
     "payment-news": _every(PAYMENT_SWEEP_SECONDS, "payments.tasks.look_after", queue="payments"),
     "parcel-news": _every(CARRIER_SWEEP_SECONDS, "fulfillment.tasks.look_after", queue="fulfillment"),
+    "label-refunds": _every(60.0, "fulfillment.tasks.look_at_label_refunds", queue="fulfillment"),
     "forget-carrier-webhooks": _every(3600.0, "fulfillment.tasks.forget_webhooks", queue="fulfillment"),
     "reconcile": _every(3600.0, "payments.tasks.reconcile", queue="payments"),
     "forget-webhooks": _every(3600.0, "payments.tasks.forget_webhooks", queue="payments"),

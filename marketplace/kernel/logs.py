@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, as JSON for machines or in colour for people."""
+"""Structured logs: one line an event, as JSON for machines or as plain text for people."""
 
 import logging
 import logging.config
@@ -34,7 +34,8 @@ def configure(*, level: str, as_json: bool) -> None:
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": level},
-            "loggers": {"httpx": {"level": "WARNING"}, "celery": {"level": "WARNING"}},
+            # A template may ask for what isn't there; for debugging Django tells of each time, with all that it knows.
+            "loggers": {name: {"level": "WARNING"} for name in ("httpx", "celery", "django.template")},
         }
     )
     structlog.configure(

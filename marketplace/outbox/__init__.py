@@ -7,6 +7,6 @@
     subscribers       Celery tasks of this project that want to hear of some types of event
     selectors         what was told about an order; how far behind the relay is
 
-Delivery is at least once and in order per saga: whoever drops an event whose `sequence` is not above the last one it
-saw of that `sagaid` sees each event exactly once, in order.
+Delivery is at least once and in order per saga: of each topic, whoever drops an event whose `sequence` is not above the
+last one it saw there of that `sagaid` sees each event exactly once, in order.
 """

@@ -51,7 +51,7 @@ Batch = Sequence[tuple[int, StoredEvent]]  # with the shard of each
 
 
 class Relay:
-    """Publishes to each of `sinks` (the bus, the subscribers) until `stop()` is true; then gives its leases back."""
+    """Publishes to each of `sinks` (bus, subscribers, listeners) until `stop()` is true; then gives its leases back."""
 
     def __init__(self, sinks: Sequence[Transport], *, stop: Callable[[], bool]) -> None:
         self.id = new_id()

@@ -234,7 +234,7 @@ def test_it_hears_the_bell(bus, tell, saga):
     stop.set()
     thread.join(5)
 
-    assert took < 0.5  # it looks by itself only every two seconds
+    assert took < 1.2  # it looks by itself only every two seconds, and did half a second ago
 
 
 def test_it_looks_by_itself_where_no_bell_can_ring(bus, tell, saga, settings):

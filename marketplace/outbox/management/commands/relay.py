@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 class Command(BaseCommand):
     """Start one relay; any number of them share the work. SIGTERM and Ctrl-C stop it after the batch in hand."""
 
-    help = "Publish events from the outbox to the event bus (EVENT_BUS_URL) and to Celery tasks that subscribed."
+    help = "Hand events from the outbox to the event bus (EVENT_BUS_URL), to Celery tasks, and to whoever writes mails."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Work until a signal says stop."""
