@@ -8,7 +8,6 @@ import psycopg
 
 from benchmarks import drain, looked_at, processes, shop, web
 from benchmarks.report import Figure
-from orders.sagas.place_order import PlaceOrder
 
 CALL_SECONDS = 0.2
 CALLS_EACH = 2  # authorize, capture
@@ -36,11 +35,9 @@ def at_200_ms(url: str, count: int) -> list[Figure]:
         )
         warm = CONCURRENCY * 4
         shop.fill(warm, skus=1000)
-        drain.until_done(workers)
+        drain.until_idle(workers)
         shop.fill(count, skus=1000)
-        shop.settle()
-        seconds = drain.until_done(workers, only=PlaceOrder.name)
-        drain.until_done(workers)
+        seconds = drain.drained(workers, count)
     shop.check(confirmed=warm + count, failed=0)
     with psycopg.connect(url) as connection:
         [(looks, held)] = connection.execute("SELECT count(*), count(*) FILTER (WHERE held) FROM benchmark_look")

@@ -9,7 +9,8 @@ from marketplace.sagas import doorbell
 from orders.sagas.place_order import PlaceOrder
 
 WARM_UP = 1000  # orders drained before the clock runs: imports, connections, and tables that PostgreSQL knows
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.1  # the look itself takes a moment of what is measured
+AT_HOME_SECONDS = 1.0  # by then nobody is on the line any more (`marketplace.sagas.doorbell`)
 PATIENCE_SECONDS = 300.0
 
 
@@ -32,13 +33,30 @@ def _drain(count: int, *, skus: int, declined: float = 0.0) -> float:
     shop.empty(skus=skus)
     with processes.running(processes.workers()) as workers:
         failing = shop.fill(WARM_UP, skus=skus, declined=declined)
-        until_done(workers)
+        until_idle(workers)
         failing += shop.fill(count, skus=skus, declined=declined)
-        shop.settle()
-        seconds = until_done(workers, only=PlaceOrder.name)  # what is to be shipped then has its turn after that
-        until_done(workers)
+        seconds = drained(workers, count)
     shop.check(confirmed=WARM_UP + count - failing, failed=failing)
     return count / seconds
+
+
+def until_idle(workers: Popen[bytes]) -> None:
+    """Let the workers do all there is, and go home: who lingers would begin with what is not all there yet."""
+    until_done(workers)
+    time.sleep(AT_HOME_SECONDS)
+
+
+def drained(workers: Popen[bytes], count: int) -> float:
+    """Return the seconds until the `count` orders that wait are placed; then have them shipped, too.
+
+    Raises RuntimeError if somebody has begun with them before the clock runs.
+    """
+    shop.settle()
+    if shop.not_begun() != count:
+        raise RuntimeError("The workers have not waited for the clock.")
+    seconds = until_done(workers, only=PlaceOrder.name)  # what is to be shipped then has its turn after that
+    until_done(workers)
+    return seconds
 
 
 def until_done(workers: Popen[bytes], *, only: str = "") -> float:

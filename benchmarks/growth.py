@@ -11,7 +11,6 @@ from inventory.models import LedgerEntry, Reservation
 from marketplace.outbox.models import OutboxEvent
 from marketplace.sagas.models import SagaHistory, SagaInstance
 from orders.models import Order, OrderLine, TimelineEntry
-from orders.sagas.place_order import PlaceOrder
 from payments.models import Attempt, Payment
 
 SKUS = 1000
@@ -45,13 +44,11 @@ def _beside(count: int, sagas: int) -> float:
     shop.empty(skus=SKUS)
     with processes.running(processes.workers()) as workers:
         shop.fill(drain.WARM_UP, skus=SKUS)
-        drain.until_done(workers)
+        drain.until_idle(workers)
         copies = max(0, sagas // drain.WARM_UP - 1)
         _copy(copies)
         shop.fill(count, skus=SKUS)
-        shop.settle()
-        seconds = drain.until_done(workers, only=PlaceOrder.name)
-        drain.until_done(workers)
+        seconds = drain.drained(workers, count)
     shop.check(confirmed=drain.WARM_UP * (1 + copies) + count, failed=0)
     return count / seconds
 
@@ -60,11 +57,9 @@ def _with_lines(count: int, lines: int) -> float:
     shop.empty(skus=SKUS)
     with processes.running(processes.workers()) as workers:
         shop.fill(drain.WARM_UP, skus=SKUS, lines=lines)
-        drain.until_done(workers)
+        drain.until_idle(workers)
         shop.fill(count, skus=SKUS, lines=lines)
-        shop.settle()
-        seconds = drain.until_done(workers, only=PlaceOrder.name)
-        drain.until_done(workers)
+        seconds = drain.drained(workers, count)
     shop.check(confirmed=drain.WARM_UP + count, failed=0, sold=lines * (drain.WARM_UP + count))
     return count / seconds
 

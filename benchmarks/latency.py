@@ -4,7 +4,7 @@ from benchmarks import confirmed, load, processes, shop, web
 from benchmarks.report import Figure, percentiles
 
 RATE = 20.0  # orders a second
-WARM_UP_SECONDS = 2.0
+WARM_UP_SECONDS = 8.0  # until each of the worker's processes has had a shift: at first, statements are still planned
 
 
 def until_confirmed(url: str, seconds: float) -> list[Figure]:

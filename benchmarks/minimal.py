@@ -16,6 +16,7 @@ CREATE TABLE step_done (id bigserial PRIMARY KEY, purchase_id bigint NOT NULL, s
 CREATE INDEX ON step_done (purchase_id);
 CREATE TABLE counter (last bigint NOT NULL);
 CREATE TABLE invoice (number bigint PRIMARY KEY, purchase_id bigint NOT NULL UNIQUE, amount int NOT NULL);
+CREATE TABLE reserved (id bigserial PRIMARY KEY, sku int NOT NULL);
 CREATE TABLE told (id bigserial PRIMARY KEY, topic text NOT NULL, body jsonb NOT NULL);
 INSERT INTO item SELECT n, 100000000, 0 FROM generate_series(0, 999) AS n;
 INSERT INTO purchase (sku, units, amount, status, step, changed_at)
@@ -68,6 +69,12 @@ counted AS (UPDATE minimal.counter SET last = last + (SELECT count(*) FROM sold)
 invoiced AS (INSERT INTO minimal.invoice (number, purchase_id, amount)
     SELECT last - count(*) OVER () + row_number() OVER (ORDER BY id), id, 1999 FROM sold CROSS JOIN counted)
 UPDATE minimal.purchase AS p SET status = 'CONFIRMED', step = 4, changed_at = now() FROM sold WHERE p.id = sold.id
+"""
+
+# What a reservation is where nobody thinks of groups: one unit of the one popular SKU, and a commit.
+TAKE_ONE = """
+WITH taken AS (UPDATE minimal.item SET free = free - 1, held = held + 1 WHERE sku = 0 AND free >= 1 RETURNING sku)
+INSERT INTO minimal.reserved (sku) SELECT sku FROM taken;
 """
 
 

@@ -98,7 +98,7 @@ def _profile(options: argparse.Namespace) -> None:
 
     gc.collect()  # as in a worker's process (`marketplace.celery`)
     gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
+    gc.set_threshold(50_000, 10, 10)
     shop.empty(skus=1000)
     shop.fill(WARM_UP, skus=1000)
     drive()
