@@ -20,14 +20,18 @@ venv: ## Make .venv, and bring it up to date with requirements.txt
 run: venv ## Run the whole shop; PORT=8100 DATA_DIR=var2 for a second one
 	@exec $(EMBEDDED) run
 
-# Tests that drive a browser or whole processes come after the others and one by one, or they would fight for the cores.
+# Tests that drive a browser or whole processes come after the others, because those keep the cores busy; these mostly
+# wait, so they run side by side too, but for those of one file, which share a shop. The two kinds don't mix: where there
+# has been a browser, its event loop stays, and Django refuses to be used beside one.
 test: venv lint ## Check and test everything (WORKERS=4: how many tests at once)
 	@.ci/chromium
 	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 -m "not e2e and not chaos"
-	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest -m "e2e or chaos"
+	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile -m e2e
+	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile -m chaos
 
 crash: venv ## Kill workers at every seam of every saga; then live through any stories (STORIES=1000)
-	@CRASH_MATRIX=whole STATEFUL_EXAMPLES=$(STORIES) $(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest tests/crash tests/stateful
+	@CRASH_MATRIX=whole STATEFUL_EXAMPLES=$(STORIES) $(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest \
+		--numprocesses $(WORKERS) --maxprocesses 8 tests/crash tests/stateful
 
 # The peer is no part of the project, so it is installed only here; without it the table says so.
 bench: venv ## Measure how fast it is (N=20000: orders to drain; ROUNDS=3: how often)

@@ -45,6 +45,28 @@ def with_database_number(url: str, *, add: int) -> str:
     return urlunsplit(parts._replace(path=f"/{number + add}"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _emptied_by_what_was_written() -> Iterator[None]:
+    """Tests that commit leave behind what Django's own emptying leaves, and sooner."""
+    from django.test import TransactionTestCase  # noqa: PLC0415 - the settings are read only by now
+
+    from tests.emptying import empty  # noqa: PLC0415
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_are_hashed_soon() -> Iterator[None]:
+    """Passwords are hashed as in earnest, but not a million times: that is to take its time."""
+    from django.contrib.auth.hashers import PBKDF2PasswordHasher  # noqa: PLC0415 - it reads the settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PBKDF2PasswordHasher, "iterations", 1000)
+        yield
+
+
 @pytest.fixture
 def redis() -> Iterator["Redis[bytes]"]:
     """A client of this worker's own Redis database, which is empty at the start and at the end of the test."""

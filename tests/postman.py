@@ -1,5 +1,6 @@
 """A real mail server (aiosmtpd) for tests: it keeps what it took, and can be rude, slow, silent, or away."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -7,7 +8,7 @@ from email.message import EmailMessage
 from typing import Any
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult
+from aiosmtpd.smtp import SMTP, AuthResult
 
 from marketplace.embedded.testing import free_port
 
@@ -40,6 +41,19 @@ class Taken:
         return str(part.get_content())
 
 
+class _Counter(SMTP):
+    async def push(self, status: Any) -> None:
+        line = status.decode() if isinstance(status, bytes) else str(status)
+        if line[3:4] != "-":  # one of several lines, but for the last
+            self.event_handler.said.append(line)
+        await super().push(status)
+
+
+class _Office(Controller):
+    def factory(self) -> SMTP:
+        return _Counter(self.handler, **self.SMTP_kwargs)
+
+
 @dataclass
 class Postman:
     """`answers` are given to the next contents, one each: a reply, or what is done before the yes."""
@@ -50,6 +64,8 @@ class Postman:
     unknown: set[str] = field(default_factory=set)  # addresses that are refused for good
     conversations: int = 0
     login: tuple[str, str] | None = None  # who may send, if not everybody
+    tls: ssl.SSLContext | None = None  # with it, nothing is taken before STARTTLS
+    said: list[str] = field(default_factory=list)  # every answer it gave, the greeting first
     _controller: Controller | None = None
 
     @property
@@ -57,8 +73,10 @@ class Postman:
         return f"smtp://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        known = {"authenticator": self._knows, "auth_required": True, "auth_require_tls": False} if self.login else {}
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **known)
+        rules: dict[str, Any] = {"tls_context": self.tls, "require_starttls": True} if self.tls else {}
+        if self.login:
+            rules |= {"authenticator": self._knows, "auth_required": True, "auth_require_tls": False}
+        self._controller = _Office(self, hostname="127.0.0.1", port=self.port, **rules)
         self._controller.start()
 
     def stop(self) -> None:
@@ -67,7 +85,8 @@ class Postman:
             self._controller = None
 
     def _knows(self, server: Any, session: Any, envelope: Any, mechanism: str, sent: Any) -> AuthResult:
-        return AuthResult(success=(sent.login.decode(), sent.password.decode()) == self.login)
+        known = (sent.login.decode(), sent.password.decode()) == self.login
+        return AuthResult(success=known, handled=known)
 
     async def handle_EHLO(self, server: Any, session: Any, envelope: Any, hostname: str, replies: Any) -> Any:  # noqa: N802
         self.conversations += 1

@@ -1,21 +1,25 @@
 """The whole system as a user runs it, for tests that use it from outside: by HTTP, in a browser, with `kill -9`."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import httpx
+import psycopg
 from redis import Redis
 
-from marketplace.embedded.testing import Site, free_port
+from marketplace.embedded.layout import Layout
+from marketplace.embedded.testing import BASE_DIR, OF_THE_TEST_RUN, Site, free_port
 from marketplace.embedded.valkey import PROGRAM as VALKEY
 from payments.gateways.base import Charge
 from payments.gateways.sandbox.client import SandboxGateway
@@ -30,6 +34,30 @@ class RunningShop(Site):
         super().__init__(data_dir, **environment)
         limits = httpx.Limits(max_connections=60)
         self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False, limits=limits)
+
+    def start(self) -> None:
+        """Start it. A new one begins with a copy of what a first start prepares, which is made once for a test run."""
+        if not self.layout.postgres_data.exists():
+            self._copy_what_is_prepared()
+        super().start()
+
+    def _copy_what_is_prepared(self) -> None:
+        """The original is in the folder of the test run's own servers, and is gone with them."""
+        of_the_tests = Layout(Path(os.environ.get("DATA_DIR") or BASE_DIR / "var").resolve())
+        if os.environ.get("DATABASE_URL") != of_the_tests.database_url or "DATABASE_URL" in self.environment:
+            return
+        original = of_the_tests.data_dir / "prepared"
+        with original.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes that test, one makes it
+            if not original.exists():
+                draft = original.with_suffix(".new")
+                clean = {name: value for name, value in os.environ.items() if name not in OF_THE_TEST_RUN}
+                command = [sys.executable, "-m", "marketplace.embedded.tests.prepared", str(draft)]
+                subprocess.run(command, cwd=BASE_DIR, env=clean, check=True)
+                draft.rename(original)
+        self.layout.data_dir.mkdir(parents=True, exist_ok=True)
+        for name in ("postgres", "postgres.password", "static"):
+            subprocess.run(["cp", "-a", original / name, self.layout.data_dir / name], check=True)
 
     def audit(self) -> str:
         """Run the auditor; return what it found, empty when the books agree."""
@@ -47,6 +75,11 @@ class RunningShop(Site):
             return self.pid(name)
         except KeyError:
             return None
+
+    def rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
+        """What the shop's own database answers."""
+        with psycopg.connect(self.layout.database_url, autocommit=True) as connection:
+            return connection.execute(query).fetchall()
 
     def redis(self) -> "Redis[bytes]":
         return Redis(unix_socket_path=str(self.layout.valkey_socket))
@@ -77,18 +110,16 @@ class RunningShop(Site):
 
     def decided(self, created: list[dict[str, Any]], *, within: float) -> list[dict[str, Any]]:
         """Wait until every one of these orders is decided; return them."""
-        left = {order["id"]: order for order in created}
-        done = {}
+        done: list[dict[str, Any]] = []
         end = time.monotonic() + within
-        while left and time.monotonic() < end:
-            for order_id, order in list(left.items()):
-                now = self.order(order)
-                if now["status"] in DECIDED:
-                    done[order_id] = now
-                    del left[order_id]
-            time.sleep(0.3)
-        assert not left, f"{len(left)} orders are not decided, such as {self.saga(next(iter(left.values())))}"
-        return [done[order["id"]] for order in created]
+        while len(done) < len(created) and time.monotonic() < end:
+            now = self.order(created[len(done)])  # one after the other, or looking would be most of what the shop does
+            if now["status"] in DECIDED:
+                done.append(now)
+            else:
+                time.sleep(0.1)
+        assert len(done) == len(created), f"not all are decided, such as {self.saga(created[len(done)])}"
+        return done
 
     def available(self, sku: str) -> int:
         return int(self.http.get(f"/api/products/{sku}").raise_for_status().json()["available"])
@@ -123,13 +154,16 @@ class OwnRedis:
 
 
 def eventually(look: Any, within: float) -> Any:
-    """Return what `look()` answers as soon as that is true; fail after `within` seconds."""
+    """Return what `look()` answers as soon as that is true; fail after `within` seconds.
+
+    Most of the time nobody looks, so that looking is not what takes long.
+    """
     end = time.monotonic() + within
-    while time.monotonic() < end:
+    while (begun := time.monotonic()) < end:
         found = look()
         if found:
             return found
-        time.sleep(0.05)
+        time.sleep(min(1.0, max(0.05, 3 * (time.monotonic() - begun))))
     raise AssertionError(f"not within {within} s: {look}")
 
 

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from marketplace import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = (
@@ -62,3 +65,9 @@ def test_what_can_t_be_meant_is_refused(name, value):
     assert refused.returncode == 1
     assert refused.stderr.startswith("The environment has a bad setting")
     assert name in refused.stderr
+
+
+def test_operators_can_read_what_each_setting_does():
+    told = (ROOT / "docs" / "operations.md").read_text()
+    shown = re.findall(r"`([A-Z_]+)`", told)
+    assert sorted(set(settings.env.dump()) - set(shown)) == []

@@ -9,6 +9,7 @@ from tests.running import OwnRedis, RunningShop, eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
+
 SKU = "laptop-1"
 PATIENT = {"SAGA_RETRY_DELAY_SECONDS": "0.5", "SAGA_LEASE_SECONDS": "3", "PAYMENT_TIMEOUT_SECONDS": "2"}
 

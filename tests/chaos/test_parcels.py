@@ -1,6 +1,5 @@
 """Parcels of a whole running shop: a carrier that is down, or tells things twice and in any order; dead workers."""
 
-import json
 import re
 from collections import Counter
 from uuid import uuid4
@@ -19,22 +18,6 @@ PACK = """
 from marketplace.kernel.clock import database_now
 from orders import services
 print("packed", len(services.packed({!r}, who="wanda", now=database_now()).packed))
-"""
-LOOK = """
-import json
-from fulfillment.models import CarrierCall
-from marketplace.outbox.models import OutboxEvent
-from marketplace.sagas.models import SagaInstance
-from orders.invoicing.models import CreditNote
-from orders.messages.models import Message
-sagas = SagaInstance.objects.filter(name="fulfill_order")
-print("SEEN" + json.dumps({
-    "sagas": [[str(s.id), s.status, s.current_step, s.standby or "", s.attempt - s.forgiven] for s in sagas],
-    "events": [[str(i), t] for i, t in OutboxEvent.objects.values_list("subject_id", "type")],
-    "mails": [[str(i), k, s] for i, k, s in Message.objects.values_list("order_id", "kind", "status")],
-    "calls": list(CarrierCall.objects.values_list("operation", "outcome")),
-    "credit_notes": CreditNote.objects.count(),
-}))
 """
 
 
@@ -70,9 +53,13 @@ def pack(shop, orders):
 
 def seen(shop):
     """What our books say."""
-    result = shop.manage("shell", "-c", LOOK)
-    assert "SEEN" in result.stdout, result.stderr
-    return json.loads(result.stdout.partition("SEEN")[2])
+    sagas = "SELECT id, status, current_step, standby, attempt - forgiven FROM sagas_sagainstance"
+    return {
+        "sagas": shop.rows(f"{sagas} WHERE name = 'fulfill_order'"),
+        "events": shop.rows("SELECT subject_id::text, type FROM outbox_event"),
+        "mails": shop.rows("SELECT order_id::text, kind, status FROM orders_message"),
+        "credit_notes": shop.rows("SELECT id FROM orders_creditnote"),
+    }
 
 
 def carriers_books(shop):
@@ -138,7 +125,7 @@ def test_a_label_that_can_not_be_bought_ends_with_a_person_and_then_with_the_mon
     [[saga_id, _, step, _, _]] = parked
     assert (step, shop.order(placed)["status"]) == ("buy_label", "CONFIRMED")
 
-    undone = shop.manage("sagas", "compensate", saga_id, "--reason", "There is no such street.")
+    undone = shop.manage("sagas", "compensate", str(saga_id), "--reason", "There is no such street.")
     assert undone.returncode == 0, undone.stdout + undone.stderr
     eventually(lambda: shop.order(placed)["refundStatus"] == "REFUNDED", 60)
     ended = shop.order(placed)
@@ -149,6 +136,6 @@ def test_a_label_that_can_not_be_bought_ends_with_a_person_and_then_with_the_mon
     assert carriers_books(shop)[1] == 0
     eventually(lambda: {"failed", "refunded"} <= {kind for _, kind, s in seen(shop)["mails"] if s == "SENT"}, 60)
     books = seen(shop)
-    assert books["credit_notes"] == 1
+    assert len(books["credit_notes"]) == 1
     assert Counter(kind for _, kind, _ in books["mails"]).most_common(1)[0][1] == 1
     eventually(lambda: shop.audit() == "", 30)

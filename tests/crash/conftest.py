@@ -21,8 +21,9 @@ WHOLE = os.environ.get("CRASH_MATRIX") == "whole"
 SEED = os.environ.get("CRASH_SEED") or f"{datetime.now(UTC):%Y-%m-%d}"  # another sample every day, the same all day
 RESULTS = Path(__file__).resolve().parents[2] / "test-results" / "crash.json"
 PLENTY = 800
+CELL = "a cell of the crash matrix"
 
-_verdicts = []
+_cells = []  # as JSON has them, because under pytest-xdist they come from other processes
 
 
 class Bank(SandboxServer):
@@ -91,7 +92,8 @@ def nursery(nurseries, attempts, process_environment, outside, tmp_path_factory)
             **process_environment, **outside, "SAGA_RETRY_DELAY_SECONDS": "0", "PAYMENT_TIMEOUT_SECONDS": "0.5",
             "CARRIER_TIMEOUT_SECONDS": "0.5", "LOG_LEVEL": "ERROR", "PAYMENT_ATTEMPTS": str(attempts),
         }  # fmt: skip
-        nurseries[attempts] = Nursery(environment, log=tmp_path_factory.mktemp("nursery") / "workers.log")
+        log = tmp_path_factory.mktemp("nursery") / "workers.log"
+        nurseries[attempts] = Nursery(environment, log=log, load=["tests.crash.loaded"])
     return nurseries[attempts]
 
 
@@ -110,9 +112,14 @@ def complaints(crash_shop):
 
 
 @pytest.fixture
-def report():
+def report(record_property):
     """Take down a verdict for the table at the end."""
-    return _verdicts.append
+    return lambda verdict: record_property(CELL, verdict.as_json())
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "call":
+        _cells.extend(cell for name, cell in report.user_properties if name == CELL)
 
 
 def pytest_report_header(config):
@@ -120,29 +127,29 @@ def pytest_report_header(config):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if not _verdicts:
+    if not _cells:
         return
     write = terminalreporter.write_line
     terminalreporter.section("crash matrix")
-    for line in table(_verdicts):
+    for line in table(_cells):
         write(line)
     RESULTS.parent.mkdir(exist_ok=True)
-    cells = [verdict.as_json() for verdict in _verdicts]
-    body = {"whole": WHOLE, "seed": SEED, "ok": all(cell["ok"] for cell in cells), "cells": cells}
+    body = {"whole": WHOLE, "seed": SEED, "ok": all(cell["ok"] for cell in _cells), "cells": _cells}
     RESULTS.write_text(json.dumps(body, indent=2) + "\n")
-    failed = sum(not cell["ok"] for cell in cells)
-    seconds = sum(verdict.seconds for verdict in _verdicts)
-    write(f"{len(cells)} kills, {failed} of them left a mark; {seconds:.0f} s. Written to {RESULTS.name}.")
+    failed = sum(not cell["ok"] for cell in _cells)
+    seconds = sum(cell["seconds"] for cell in _cells)
+    write(f"{len(_cells)} kills, {failed} of them left a mark; {seconds:.0f} s. Written to {RESULTS.name}.")
     if not WHOLE:
         write(f"This was a sample; CRASH_SEED={SEED} draws it again, `make crash` kills everywhere.")
 
 
-def table(verdicts):
+def table(cells):
     """Scenario by scenario: a row for each step and direction, a column for each boundary."""
     rows = {}
-    for verdict in verdicts:
-        said = "FAILED" if verdict.problems else "ok"
-        rows.setdefault((verdict.definition, verdict.scenario, verdict.cell.place), {})[verdict.cell.boundary] = said
+    for cell in cells:
+        said = "ok" if cell["ok"] else "FAILED"
+        place = f"-{cell['step']}" if cell["direction"] == "compensating" else cell["step"]
+        rows.setdefault((cell["definition"], cell["scenario"], place), {})[cell["boundary"]] = said
     yield f"{'':36}{'before the':>12}{'after the':>12}{'before the':>12}{'after the':>12}{'before the':>17}"
     yield f"{'':36}{'effect':>12}{'effect':>12}{'commit':>12}{'commit':>12}{'acknowledgement':>17}"
     told = None
@@ -150,5 +157,5 @@ def table(verdicts):
         if told != scenario:
             told = scenario
             yield f"{definition}: {scenario}"
-        *cells, last = (said.get(boundary, "·") for boundary in Boundary)
-        yield f"  {place:34}" + "".join(f"{cell:>12}" for cell in cells) + f"{last:>17}"
+        *marks, last = (said.get(boundary.value, "·") for boundary in Boundary)
+        yield f"  {place:34}" + "".join(f"{mark:>12}" for mark in marks) + f"{last:>17}"

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-import httpx
 from django.conf import settings
 from django.db import transaction
 
@@ -19,6 +18,7 @@ from marketplace.sagas.definition import Saga
 from marketplace.sagas.models import SagaInstance
 from marketplace.sagas.testing import Story, let_come
 from marketplace.sagas.testing.nursery import Nursery
+from marketplace.sandbox.testing import http
 from orders import services
 from orders.fraud import reviews
 from orders.returns import services as returning
@@ -203,14 +203,12 @@ def move(*kinds: str) -> Event:
 
     def moved(case: OrderCase) -> None:
         key = shipments_of([case.order.id])[case.order.id].label_key
-        carrier = httpx.Client(base_url=settings.SANDBOX_CARRIER_URL, trust_env=False)
-        with carrier:
-            for kind in kinds:
-                carrier.post(
-                    f"/v1/shipments/{quote(key, safe='')}/scan",
-                    json={"kind": kind},
-                    headers={"Authorization": f"Bearer {settings.SANDBOX_CARRIER_API_KEY}"},
-                ).raise_for_status()
+        for kind in kinds:
+            http().post(
+                f"{settings.SANDBOX_CARRIER_URL}/v1/shipments/{quote(key, safe='')}/scan",
+                json={"kind": kind},
+                headers={"Authorization": f"Bearer {settings.SANDBOX_CARRIER_API_KEY}"},
+            ).raise_for_status()
 
     return moved
 

@@ -13,12 +13,23 @@ pytestmark = [pytest.mark.chaos, pytest.mark.django_db(transaction=True, availab
 AFTER_THE_CALL = {Boundary.AFTER_EFFECT, Boundary.BEFORE_COMMIT}  # it happened, and nobody knows
 
 
+@pytest.fixture(scope="module")
+def born():
+    """The nursery, once it was asked for."""
+    nurseries = []
+    yield nurseries
+    for one in nurseries:
+        one.close()
+
+
 @pytest.fixture
-def toys(process_environment, transactional_db, tmp_path):
+def toys(born, process_environment, transactional_db, tmp_path_factory):
     """Where workers are born that know the toy."""
-    environment = {**process_environment, "SAGA_RETRY_DELAY_SECONDS": "0", "LOG_LEVEL": "ERROR"}
-    with Nursery(environment, log=tmp_path / "workers.log", load=["tests.crash.toy"]) as born:
-        yield born
+    if not born:
+        environment = {**process_environment, "SAGA_RETRY_DELAY_SECONDS": "0", "LOG_LEVEL": "ERROR"}
+        log = tmp_path_factory.mktemp("toys") / "workers.log"
+        born.append(Nursery(environment, log=log, load=["tests.crash.toy"]))
+    return born[0]
 
 
 def verdicts(toys, tmp_path, fault, complaints=list):

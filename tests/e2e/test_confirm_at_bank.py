@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.test_buy_now import DECIDED, buy, on
+from tests.e2e.test_buy_now import DECIDED, arrives, buy, on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -16,7 +16,7 @@ def go_to_the_bank(page: Page) -> str:
     order = page.url
     expect(on(page, "confirm-at-bank")).to_be_visible(timeout=DECIDED)
     on(page, "confirm-at-bank").click()
-    page.wait_for_url(re.compile(r"/3ds/[0-9a-f]{32}$"))
+    arrives(page, re.compile(r"/3ds/[0-9a-f]{32}$"))
     expect(page.locator(".amount")).to_have_text("1,299.00 EUR")
     return order
 
@@ -25,7 +25,7 @@ def test_who_confirms_comes_back_to_a_confirmed_order(page, running_shop):
     before = running_shop.available("laptop-1")
     order = go_to_the_bank(page)
     page.get_by_role("button", name="Yes, pay").click()
-    page.wait_for_url(order)
+    arrives(page, order)
     expect(on(page, "order-status")).to_have_text("Confirmed", timeout=DECIDED)
     expect(on(page, "money")).to_contain_text("€1,299.00 was taken from your card, once.")
     assert running_shop.available("laptop-1") == before - 1
@@ -35,7 +35,7 @@ def test_who_does_not_confirm_is_not_charged(page, running_shop):
     before = running_shop.available("laptop-1")
     order = go_to_the_bank(page)
     page.get_by_role("button", name="No, decline").click()
-    page.wait_for_url(order)
+    arrives(page, order)
     expect(on(page, "stamp")).to_be_visible(timeout=DECIDED)
     expect(on(page, "money")).to_contain_text(re.compile("no money was taken|nothing was taken", re.IGNORECASE))
     assert running_shop.available("laptop-1") == before

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, TimeoutError, expect
 
 from payments.tests.gateways.paypal import fake as paypal
 from tests.e2e.providers import be_paypal
-from tests.e2e.test_buy_now import DECIDED, ORDER, on
+from tests.e2e.test_buy_now import DECIDED, ORDER, arrives, on
 from tests.e2e.till import SKU, buyer, check_out, fits_a_phone, is_confirmed, open_shop
 
 PRESSES = 4  # a frame that has just appeared may miss one: the browser does not know yet where on the page it is
@@ -58,7 +58,7 @@ def test_who_agrees_in_paypals_window_has_bought(page, shop, fake):
     before = shop.available(SKU)
     check_out(page)
     agree(page)
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     is_confirmed(page)
     (taken,) = last_order(fake)["purchase_units"][0]["payments"]["captures"]
     assert taken["amount"] == {"currency_code": "EUR", "value": "1299.00"}
@@ -70,7 +70,7 @@ def test_a_window_that_was_closed_can_be_opened_again(page, fake):
     window = press_paypal(page)
     window.get_by_role("button", name="Cancel").wait_for(timeout=DECIDED)
     window.close()
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     expect(on(page, "order-headline")).to_have_text("Please confirm with PayPal", timeout=DECIDED)
     orders = len(fake.orders)
     agree(page)
@@ -83,7 +83,7 @@ def test_who_closes_the_window_and_cancels_can_not_be_charged(page, shop, fake):
     check_out(page)
     window = press_paypal(page)
     window.get_by_role("button", name="Cancel").click(timeout=DECIDED)
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     on(page, "cancel-order").click(timeout=DECIDED)
     on(page, "confirm-cancel").click()
     expect(on(page, "stamp")).to_have_text("Cancelled", timeout=DECIDED)
@@ -99,7 +99,7 @@ def test_a_source_of_money_that_paypal_declines(page, shop, fake):
     window.get_by_role("button", name="Agree and pay").wait_for(timeout=DECIDED)
     fake.declines.add(last_order(fake)["id"])
     window.get_by_role("button", name="Agree and pay").click()
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     expect(on(page, "stamp")).to_have_text("Not charged", timeout=DECIDED)
     assert last_order(fake)["purchase_units"][0]["payments"] == {}
     assert shop.available(SKU) == before
@@ -120,7 +120,7 @@ def test_who_reserves_pays_with_paypal_on_the_orders_page(page, fake):
     orders = len(fake.orders)
     check_out(page)
     on(page, "reserve").click()
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     expect(on(page, "countdown")).to_be_visible(timeout=DECIDED)
     assert len(fake.orders) == orders
     agree(page)
@@ -132,7 +132,7 @@ def test_without_paypals_script_the_buyer_goes_to_its_page_and_comes_back(page, 
     page.context.route("https://www.paypal.com/**", lambda route: route.fulfill(status=204))
     check_out(page)
     on(page, "buy-now").click()
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     order = page.url
 
     def be_the_page(route):

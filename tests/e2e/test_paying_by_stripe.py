@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from payments.tests.gateways.stripe import fake as stripe
 from tests.e2e.providers import be_stripe
-from tests.e2e.test_buy_now import DECIDED, ORDER, on
+from tests.e2e.test_buy_now import DECIDED, ORDER, arrives, on
 from tests.e2e.till import PRICE_MINOR, SKU, buyer, check_out, fits_a_phone, is_confirmed, open_shop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -57,7 +57,7 @@ def test_a_card_is_told_to_stripe_alone(page, shop, fake):
     check_out(page)
     type_card(page, "4242 4242 4242 4242")
     on(page, "buy-now").click()
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     is_confirmed(page)
     intent = newest(fake)
     assert (intent["status"], intent["amount_received"], intent["currency"]) == ("succeeded", PRICE_MINOR, "eur")
@@ -81,7 +81,7 @@ def test_a_card_that_stripe_declines(page, shop, fake, number, says):
     check_out(page)
     type_card(page, number)
     on(page, "buy-now").click()
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     expect(on(page, "stamp")).to_have_text("Not charged", timeout=DECIDED)
     expect(on(page, "order-what")).to_contain_text(says)
     assert newest(fake)["amount_received"] == 0
@@ -97,7 +97,7 @@ def test_an_unfinished_number_is_told_at_once_and_orders_nothing(page, fake):
     assert sent == []
     type_card(page, "4242 4242 4242 4242")
     on(page, "buy-now").click()
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     is_confirmed(page)
     assert len(fake.intents) == before + 1
 
@@ -108,7 +108,7 @@ def test_a_bank_that_asks_is_answered_on_the_orders_page(page, shop, fake, butto
     check_out(page)
     type_card(page, "4000 0000 0000 3220")
     on(page, "buy-now").click()
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     page.frame_locator("[data-testid=bank]").get_by_role("button", name=button).click(timeout=DECIDED)
     expect(on(page, "order-status")).to_have_text(end, timeout=DECIDED)
     assert newest(fake)["amount_received"] == (PRICE_MINOR if end == "Confirmed" else 0)
@@ -120,7 +120,7 @@ def test_who_leaves_the_bank_is_asked_again_when_they_press(page, fake):
     check_out(page)
     type_card(page, "4000 0000 0000 3220")
     on(page, "buy-now").click()
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     expect(on(page, "bank")).to_be_visible(timeout=DECIDED)
     page.reload()
     expect(on(page, "confirm-at-bank")).to_be_visible()
@@ -135,7 +135,7 @@ def test_who_reserves_pays_on_the_orders_page(page, fake):
     before = len(fake.intents)
     check_out(page)
     on(page, "reserve").click()
-    page.wait_for_url(ORDER)
+    arrives(page, ORDER)
     expect(on(page, "countdown")).to_be_visible(timeout=DECIDED)
     assert len(fake.intents) == before
     type_card(page, "4242 4242 4242 4242")

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from marketplace.paper.testing import pages
-from tests.e2e.test_buy_now import DECIDED, on, say_where
+from tests.e2e.test_buy_now import DECIDED, arrives, on, say_where
 from tests.e2e.test_deciding import sign_in
 from tests.running import RunningShop, eventually
 
@@ -65,7 +65,7 @@ def order_something(buyer: Page) -> str:
     """Press Buy Now, and at the checkout, where it is asked where it goes, once more; return the order's number."""
     buyer.goto("/products/keyboard-1")
     on(buyer, "buy-now").click()
-    buyer.wait_for_url(re.compile("/checkout/keyboard-1"))
+    arrives(buyer, re.compile("/checkout/keyboard-1"))
     say_where(buyer)
     buyer.get_by_label("E-mail").fill("ada@example.org")
     on(buyer, "buy-now").click()
@@ -167,12 +167,12 @@ def look_at_the_papers(staff: Page, number: str, tracking: str, camera: Camera) 
 
     staff.goto(f"/admin/fulfillment/shipment/?q={number}")
     staff.locator("#result_list a[href*='/fulfillment/shipment/']").first.click()
-    staff.wait_for_url(re.compile("/shipment/[0-9a-f-]{36}/"))
+    arrives(staff, re.compile("/shipment/[0-9a-f-]{36}/"))
     camera.take(staff, "shipment")
     for paper, said in (("Label", tracking), ("Packing slip", number)):
         linked = staff.get_by_role("link", name=paper, exact=True).get_attribute("href")
         assert said in camera.keep(staff.request.get(str(linked)).body(), paper)
     staff.locator("a[href*='/orders/order/']", has_text=number).first.click()
-    staff.wait_for_url(re.compile("/orders/order/"))
+    arrives(staff, re.compile("/orders/order/"))
     expect(staff.get_by_text("It was handed over at the door.").first).to_be_visible()
     camera.take(staff, "order")

@@ -11,7 +11,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.test_buy_now import DECIDED, on, say_where
+from tests.e2e.test_buy_now import DECIDED, arrives, on, say_where
 from tests.running import RunningShop
 
 SKU = "laptop-1"
@@ -52,7 +52,7 @@ def check_out(page: Page) -> None:
     """Go from the product to the checkout, and say where it goes."""
     page.goto(f"/products/{SKU}")
     on(page, "buy-now").click()
-    page.wait_for_url(re.compile("/checkout/"))
+    arrives(page, re.compile("/checkout/"))
     say_where(page)
 
 

@@ -9,6 +9,7 @@ from marketplace.sagas.models import SagaInstance
 from marketplace.sagas.testing import let_come
 from orders import refunds
 from orders import services as orders
+from orders.invoicing import selectors as invoices
 from orders.messages import locales
 from orders.messages.models import Message
 from orders.messages.selectors import post
@@ -136,6 +137,9 @@ def test_what_is_back_and_paid_is_told_by_one_mail(asked, decide, receive, send,
         assert "This came back: 1 × The lamp." in said  # noqa: RUF001
         assert "We have sent €1,299.00 of what you paid back to you." in said
         assert OURS not in said
+    [note] = invoices.credit_notes(wish.order_id)
+    [paper] = mail.mail.iter_attachments()
+    assert (paper.get_filename(), note.amount_minor) == (f"credit-note-{note.number}.pdf", 129900)
     assert told(wish) == [
         ("return_requested", "SKIPPED"),
         ("return_approved", "SENT"),

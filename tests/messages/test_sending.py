@@ -1,6 +1,7 @@
 """What can go wrong between a mail that is due and a server that takes it, on a real server."""
 
 import signal
+import ssl
 import subprocess
 import sys
 from datetime import timedelta
@@ -10,6 +11,7 @@ from django.conf import settings as django_settings
 from django.db import transaction
 
 from marketplace.kernel.clock import database_now
+from marketplace.kernel.mailservers import mail_server
 from orders import services
 from orders.messages import bell, seats, sending, writing
 from orders.messages.models import Message, Status
@@ -166,6 +168,40 @@ def test_a_mail_that_can_not_be_written_holds_up_nobody(placed, postman, monkeyp
     assert Message.objects.get(pk=rows[0].id).outcome == "KeyError: 'no words'"
 
 
+@pytest.fixture
+def certificate(tmp_path, monkeypatch):
+    """A certificate for 127.0.0.1, which this process trusts, and its key."""
+    paths = [str(tmp_path / name) for name in ("certificate.pem", "key.pem")]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", paths[0], "-keyout", paths[1]]
+    subprocess.run(command, check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", paths[0])
+    return paths
+
+
+@pytest.mark.parametrize(("password", "answer"), [("s3cret", "250 OK"), ("s3cret", "554 No"), ("wrong", "")])
+def test_a_claim_lasts_for_every_answer_of_a_server_with_starttls_and_login(
+    *, placed, postman, settings, certificate, password, answer
+):
+    postman.stop()
+    postman.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    postman.tls.load_cert_chain(*certificate)
+    postman.login, postman.answers = ("shop", "s3cret"), [answer]
+    postman.start()
+    url = f"smtp+tls://shop:{password}@127.0.0.1:{postman.port}"
+    settings.MAIL_SERVER = mail_server(url, timeout_seconds=2)
+
+    placed()
+    sending.send_due()
+
+    assert len(postman.taken) == (answer == "250 OK")
+    assert any("535" in one for one in postman.said) == (password == "wrong")
+    handshake = 2  # answers of TLS itself
+    waited_for = timedelta(seconds=settings.MAIL_TIMEOUT_SECONDS * (len(postman.said) + handshake))
+    assert len(postman.said) >= 9
+    assert sending.longest_post() >= waited_for
+
+
 def test_who_has_lost_the_claim_marks_nothing(placed, postman):
     placed()
     postman.answers += [lambda server: None]
@@ -188,11 +224,23 @@ def test_two_senders_at_once_send_each_mail_once(placed, postman):
 
 
 class TestTasks:
-    def test_one_ring_sends_all_that_is_due(self, placed, postman, redis):
+    def test_one_ring_sends_all_that_is_due(self, placed, postman, redis, monkeypatch):
+        monkeypatch.setattr("orders.tasks.SHIFT_SECONDS", 60.0)  # a busy machine may need more than one shift's five
         placed(45)
         bell.ring()
 
         assert send_messages() == 45
+        assert statuses() == [Status.SENT] * 45
+
+    def test_at_the_end_of_a_shift_the_rest_is_rung_for(self, placed, postman, redis, monkeypatch):
+        monkeypatch.setattr("orders.tasks.SHIFT_SECONDS", 0.0)
+        placed(45)
+        redis.delete(bell.QUEUE)
+        bell.answered()
+
+        assert send_messages() == sending.AT_ONCE
+        assert redis.llen(bell.QUEUE) == 1
+        assert [send_messages(), send_messages()] == [20, 5]
         assert statuses() == [Status.SENT] * 45
 
     def test_what_nobody_rang_for_is_found(self, placed, postman):

@@ -1,19 +1,25 @@
 """A cancel and a label want the same parcel: whichever comes first wins, and the other leaves nothing behind."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from fulfillment.models import CarrierCall
 from fulfillment.selectors import shipments_of
 from marketplace.kernel.clock import database_now
 from marketplace.operations.auditor import audit
 from marketplace.outbox.models import OutboxEvent
+from marketplace.sagas.models import SagaInstance
 from marketplace.sagas.testing.interception import Place
 from marketplace.sagas.testing.seams import Boundary, watched
 from orders import services
 from orders.errors import AlreadyShipped
 from orders.invoicing.selectors import credit_notes
+from orders.models import Order
+from tests.locks import aside, waiting_for_a_lock
 from tests.races.test_one_winner import in_threads
+from tests.shop import authorization_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -123,6 +129,31 @@ def test_a_cancel_right_after_the_label_is_too_late(shop, sandbox_carrier, sold)
     assert heard == [False]
     assert end(shop, sandbox_carrier, order) == "SHIPPED"
     assert shop.levels("lamp") == (9, 0)
+    assert findings() == []
+
+
+def test_a_bank_that_takes_the_money_back_while_the_order_ships_leaves_a_case(shop, sandbox_carrier, sold):
+    """Its news meets a confirmed order, waits for the saga that ships it, and is too late to stop it."""
+    [order] = sold()
+    pack(order)
+    shop.gateway.reverse(authorization_key(order.saga_id))
+    with ThreadPoolExecutor(2) as pool:
+        with transaction.atomic():
+            Order.objects.select_for_update(no_key=True).get(pk=order.id)
+            shipping = pool.submit(aside, shop.work)
+            waiting_for_a_lock(1)
+            telling = pool.submit(aside, lambda: shop.bank_says(order))
+            waiting_for_a_lock(2)
+        shipping.result()
+        telling.result()
+    shop.work()
+
+    assert end(shop, sandbox_carrier, order) == "SHIPPED"
+    case = SagaInstance.objects.get(subject_id=order.id, name="payment_case")
+    assert (case.status, case.context["why"]) == (
+        "NEEDS_ATTENTION",
+        "The bank took 10.00 EUR back. The order is SHIPPED, so it was not stopped.",
+    )
     assert findings() == []
 
 

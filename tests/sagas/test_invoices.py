@@ -365,6 +365,57 @@ def test_what_was_confirmed_before_there_were_invoices_gets_them_later(shop, mon
     assert findings() == []
 
 
+@pytest.fixture
+def old(shop, monkeypatch):
+    """Orders of a lamp each, confirmed as they were by code that knew of no invoices."""
+    shop.stocked("lamp", 30)
+
+    def confirmed(count):
+        with monkeypatch.context() as before:
+            before.setattr("orders.desk.issue", lambda confirmed, *, now: None)
+            orders = [shop.order("lamp") for _ in range(count)]
+            shop.work()
+        assert numbers() == []
+        return orders
+
+    return confirmed
+
+
+def issue_missing():
+    return invoicing.issue_missing(now=database_now())
+
+
+def test_several_who_write_the_missing_ones_at_once_write_each_once(old, monkeypatch):
+    monkeypatch.setattr(invoicing, "BATCH", 2)
+    old(30)
+    with ThreadPoolExecutor(4) as pool:
+        begun = [pool.submit(aside, issue_missing) for _ in range(4)]
+        assert sum(one.result(30) for one in begun) == 30
+    assert (numbers(), findings()) == (list(range(1, 31)), [])
+
+
+def test_of_two_who_have_found_the_same_orders_the_second_finds_nothing_left_to_do(old):
+    orders = old(3)
+    with ThreadPoolExecutor(2) as pool:
+        with transaction.atomic():
+            Order.objects.select_for_update().get(pk=orders[0].id)
+            begun = [pool.submit(aside, issue_missing) for _ in range(2)]
+            waiting_for_a_lock(2)
+        assert sorted(one.result(10) for one in begun) == [0, 3]
+    assert (numbers(), findings()) == ([1, 2, 3], [])
+
+
+def test_an_order_that_somebody_has_in_hand_is_waited_for(old):
+    [order] = old(1)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Order.objects.select_for_update().get(pk=order.id)
+            begun = pool.submit(aside, issue_missing)
+            waiting_for_a_lock(1)
+        assert begun.result(10) == 1
+    assert findings() == []
+
+
 def test_the_auditor_sees_what_is_missing(shop):
     shop.stocked("lamp", 5)
     order = shop.bought("lamp")

@@ -344,6 +344,31 @@ def test_a_cancel_that_loses_against_the_revival_takes_the_order_back(shop, expi
     )
 
 
+@pytest.mark.core
+def test_a_bank_that_takes_the_money_back_just_when_the_order_is_revived_stops_the_order(shop, expired):
+    """Its news waits for the confirmation, and finds an order that stands: that is reversed, as any other would be."""
+    pay_late(shop, expired)
+    for queue in ("payments", "orders", "inventory", "orders", "payments"):
+        shop.work(queues=(queue,))
+    assert late(expired).current_step == "confirm_order"
+    shop.gateway.reverse(authorization_key(expired.saga_id))
+    with ThreadPoolExecutor(2) as pool:
+        with transaction.atomic():
+            Order.objects.select_for_update().get(pk=expired.id)
+            confirming = pool.submit(aside, lambda: shop.work(queues=("orders",)))
+            waiting_for_a_lock(1)
+            telling = pool.submit(aside, lambda: shop.bank_says(expired))
+            waiting_for_a_lock(2)
+        confirming.result()
+        telling.result()
+    shop.work()
+
+    order = shop.now(expired)
+    assert (order.status, order.failure_code, order.refund_status) == ("FAILED", "payment_reversed", "REVERSED")
+    assert not SagaInstance.objects.filter(subject_id=order.id, name="payment_case").exists()
+    assert (shop.money(order)[-1], shop.levels("laptop"), found()) == (("REVERSE", 1000), (1, 0), [])
+
+
 def test_a_revived_order_can_be_cancelled_like_any_other(shop, expired):
     pay_late(shop, expired)
     shop.work()

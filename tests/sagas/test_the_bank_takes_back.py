@@ -18,7 +18,9 @@ from marketplace.sagas.testing import let_pass
 from orders import services
 from orders.errors import AlreadyShipped, NotConfirmed
 from orders.models import Order
-from payments.models import Attempt, Observation
+from payments import news, observations
+from payments import services as payments
+from payments.models import Attempt, Observation, Payment
 from tests.locks import aside, waiting_for_a_lock
 from tests.shop import QUEUES, authorization_key
 
@@ -151,6 +153,32 @@ def test_a_reversal_between_capture_and_confirmation_stops_the_order(shop, captu
     ]  # fmt: skip
     assert (shop.money(captured), refunds_asked_for()) == (GONE, 0)
     assert (shop.levels("laptop"), told(order, "ORDER_CONFIRMED"), found()) == ((1, 0), 0, [])
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("first", ["the news", "the confirmation"])
+def test_a_reversal_that_the_books_know_before_a_lost_capture_is_asked_for_again(shop, first):
+    """Whoever took the money died before writing it down, and its news are on their way to the order."""
+    shop.stocked("laptop", 1)
+    order = shop.order("laptop")
+    for queue in ("inventory", "orders", "payments", "orders"):
+        shop.work(queues=(queue,))
+    key = authorization_key(order.saga_id)
+    asked = {"key": f"{order.saga_id}:capture_payment", "authorization_key": key, "reference": ""}
+    shop.gateway.gateway().capture(**asked, amount_minor=order.total_minor)
+    shop.gateway.reverse(key)
+    now, seen = database_now(), observations.sight(Payment.objects.get(reference_id=order.id).id)
+    with transaction.atomic():
+        payments.observe(seen, event_id="evt_1", occurred_at=now, now=now)
+    shop.work(queues=("payments",) if first == "the news" else QUEUES)
+    assert shop.now(order).status == ("PAID" if first == "the news" else "CONFIRMED")
+    assert shop.saga_status(order) == ("IN_PROGRESS" if first == "the news" else "COMPLETED")
+
+    news.pass_on(now=database_now())
+    shop.work()
+    after = shop.now(order)
+    assert (after.status, after.failure_code, after.refund_status) == ("FAILED", "payment_reversed", "REVERSED")
+    assert (shop.money(order), shop.levels("laptop"), found()) == (GONE, (1, 0), [])
 
 
 @pytest.mark.core
