@@ -435,5 +435,6 @@ CELERY_BEAT_SCHEDULE = {
     "forget-webhooks": _every(3600.0, "payments.tasks.forget_webhooks", queue="payments"),
     "send-messages": _every(MAIL_SWEEP_SECONDS, "orders.tasks.look_after_messages", queue="messages"),
     "forget-collected-mails": _every(3600.0, "marketplace.mail.tasks.forget", queue="messages"),
+    "forget-sessions": _every(3600.0, "marketplace.accounts.tasks.forget_sessions", queue="orders"),
     "purge-idempotency-keys": _every(3600.0, "marketplace.idempotency.tasks.purge", queue="orders"),
 }
