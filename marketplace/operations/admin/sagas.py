@@ -32,7 +32,7 @@ class SagaAdmin(HoldingAdmin):
     """Read-only but for a person's decisions: a saga is moved by the engine, under its row's lock."""
 
     story_template = "operations/saga.html"
-    list_display = ("short_id", "order", "name", "status_label", "step", "attempt", "started", "attention_line")
+    list_display = ("short_id", "order", "name", "status_label", "step", "started", "attention_line")
     list_filter = (StuckSaga, "status", CurrentStep, Quiet, StandingBy, "started_at")
     search_fields = ("id",)  # what is really looked for is in get_search_results
     search_help_text = "Saga id, order id or order number in full; or words of why sagas need a person"
@@ -97,9 +97,11 @@ class SagaAdmin(HoldingAdmin):
 
     @display(description="step")
     def step(self, saga: SagaInstance) -> SafeString | str:
-        """Where it stands."""
+        """Where it stands, and at which attempt if it isn't the first."""
         name = wording.step(saga.current_step)
         shown = f"undo {name}" if name and saga.undoing else name
+        if shown and saga.attempt > 1:
+            shown = f"{shown}, attempt {saga.attempt}"
         return format_html('<span class="ops-number">{}</span>', shown) if shown else wording.NOTHING
 
     @display(description="started", ordering="started_at")

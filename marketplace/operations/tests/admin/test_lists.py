@@ -60,6 +60,15 @@ def test_an_order_is_told_on_one_line(shop, staff):
         assert text in html
 
 
+def test_a_saga_tells_its_attempt_once_there_was_more_than_one(shop, staff):
+    shop.bought("laptop-1", token="tok_review")
+    listed = staff.get(SAGAS).content.decode()
+    assert "fraud review" in listed
+    assert "attempt" not in listed.partition("<tbody")[2]
+    SagaInstance.objects.update(attempt=3)
+    assert "fraud review, attempt 3" in staff.get(SAGAS).content.decode()
+
+
 def test_orders_are_found_by_what_people_have_in_hand(shop, staff):
     paid, other = shop.bought("laptop-1"), shop.order("laptop-1", user="user-2")
     Order.objects.filter(pk=paid.id).update(email="Ann@Example.com")
