@@ -13,7 +13,12 @@ class OrdersConfig(AppConfig):
         from orders import parcel_news, payment_news  # noqa: PLC0415
         from orders.fraud.checking import check_checkers, check_patience  # noqa: PLC0415
         from orders.messages import intake, kinds  # noqa: PLC0415
-        from orders.sagas import fulfill_order, return_order, reverse_order_1  # noqa: F401, PLC0415 - known by being imported
+        from orders.sagas import (  # noqa: F401, PLC0415 - known by being imported
+            fulfill_order,
+            payment_case_1,
+            return_order,
+            reverse_order_1,
+        )
         from payments import observations  # noqa: PLC0415
 
         observations.listen(payment_news.heard)

@@ -17,15 +17,20 @@ log = structlog.get_logger(__name__)
 
 
 def open_case(order_id: UUID, why: str, *, who: str, now: datetime) -> None:
-    """Leave it to a person. One case for an order: what comes later is added to its timeline, and logged as an error.
+    """Leave it to a person, and say so on the order's timeline.
+
+    While a case of this order waits for somebody's decision, that is all: they read the timeline. What comes after that
+    has a case of its own, or nobody would be told that a settled dispute was lost.
 
     Takes the order's lock. Needs the caller's transaction.
     """
     order = Order.objects.select_for_update().get(pk=order_id)  # of two at once, one opens the case
     note(order.id, order.status, why, who=who, now=now)
-    if order.id in sagas_read.statuses([order.id], name=PaymentCase.name):
-        log.error("payment_case_has_more", order=order.number, why=why)
+    known = list(order.cases.values_list("id", flat=True))
+    if sagas_read.undecided([order.id, *known], name=PaymentCase.name):  # version 1 was about the order
+        log.warning("payment_case_has_more", order=order.number, why=why)
         return
-    case = sagas.Start(subject_id=order.id, context={"why": why})
-    sagas.start(PaymentCase, [case], now=now)
-    append([events.about(order, "SAGA_STARTED", {}, saga_id=case.id)], now=now)
+    case = order.cases.create(opened_at=now)
+    start = sagas.Start(subject_id=case.id, context={"why": why})
+    sagas.start(PaymentCase, [start], now=now)
+    append([events.about(order, "SAGA_STARTED", {}, saga_id=start.id)], now=now)

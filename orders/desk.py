@@ -166,7 +166,8 @@ class Desk(Workspace):
     def _load(self, tickets: Sequence[Ticket]) -> None:
         if not tickets:
             return
-        ids = Uuids([ticket.subject_id for ticket in tickets])
+        behind = self.orders_behind(tickets)
+        ids = Uuids(behind)
         with bulk.binding_cursor(binary=True) as of_lines, bulk.binding_cursor(binary=True) as of_orders:
             with pipelined():
                 of_lines.execute(_LINES, [ids])
@@ -175,11 +176,15 @@ class Desk(Workspace):
             for order_id, *line in of_lines.fetchall():
                 lines.setdefault(order_id, []).append(BoughtLine(*line))
             orders = {row[0]: row for row in of_orders.fetchall()}
-        for ticket in tickets:
-            row = orders.get(ticket.subject_id)
+        for ticket, order_id in zip(tickets, behind, strict=True):
+            row = orders.get(order_id)
             if row is None:
-                raise Order.DoesNotExist(f"saga {ticket.id} is about order {ticket.subject_id}, which does not exist")
+                raise Order.DoesNotExist(f"saga {ticket.id} is about order {order_id}, which does not exist")
             ticket.subject = OpenOrder(_order(row), tuple(lines.get(row[0], ())), saga_id=ticket.id)
+
+    def orders_behind(self, tickets: Sequence[Ticket]) -> Sequence[UUID]:
+        """The ids of the orders that the sagas of `tickets` are about, in their order."""
+        return [ticket.subject_id for ticket in tickets]
 
     def lock_stock(self, tickets: Sequence[Ticket]) -> None:
         """To be called before stock is moved for `tickets`: lock that of every order on the desk, if these aren't all.

@@ -24,6 +24,7 @@ __all__ = [
     "SHIPPED",
     "DenyEntry",
     "FraudRule",
+    "MoneyCase",
     "Order",
     "OrderLine",
     "Review",
@@ -231,6 +232,20 @@ class TimelineEntry(models.Model):
         return f"{self.from_status} → {self.to_status}"
 
 
+class MoneyCase(models.Model):
+    """Something about an order's money, or its parcel, that a person has to see to. A saga `payment_case` is about it.
+
+    Not about the order, of which there may be several, one after the other: a dispute is settled, and then lost.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="cases")
+    opened_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"case of {self.order_id}"
+
+
 # Django looks for an app's models here; these stand on those above.
 from orders.invoicing.models import CreditNote, Invoice, Seller, Series  # noqa: E402
 from orders.messages.models import Message  # noqa: E402
@@ -246,6 +261,7 @@ __all__ = [
     "CreditNote",
     "Invoice",
     "Message",
+    "MoneyCase",
     "Order",
     "OrderLine",
     "Return",

@@ -21,7 +21,8 @@ from marketplace.operations.diagnosis import of_saga
 from marketplace.operations.subjects import orders_about
 from marketplace.sagas import selectors as sagas
 from marketplace.sagas.models import LATE_AT, TERMINAL, SagaInstance, Status
-from orders.models import BEFORE_CONFIRMATION
+from orders.models import BEFORE_CONFIRMATION, MoneyCase
+from orders.sagas.payment_case import PaymentCase
 from orders.sagas.place_order import PlaceOrder
 
 MOVING: Final = (Status.STARTED, Status.IN_PROGRESS, Status.COMPENSATING)
@@ -167,3 +168,10 @@ def _rows(statement: str, values: Any) -> list[tuple[Any, ...]]:
         cursor.execute(statement, values)
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
+
+
+def cases_of(order_id: UUID) -> list[SagaInstance]:
+    """The cases about an order that wait for a person's decision, the oldest first. Two queries."""
+    subjects = [order_id, *MoneyCase.objects.filter(order=order_id).values_list("pk", flat=True)]
+    waiting = SagaInstance.objects.filter(subject_id__in=subjects, status=Status.NEEDS_ATTENTION)
+    return list(waiting.filter(name=PaymentCase.name).order_by("started_at"))

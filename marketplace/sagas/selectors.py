@@ -140,6 +140,13 @@ def ids(subject_ids: Sequence[UUID], *, name: str) -> dict[UUID, UUID]:
     return dict(rows.values_list("subject_id", "id"))
 
 
+def undecided(subject_ids: Sequence[UUID], *, name: str) -> set[UUID]:
+    """Which of these subjects have a saga `name` about which nobody has decided yet: parked, or not begun."""
+    rows = SagaInstance.objects.filter(name=name, subject_id__in=list(subject_ids), acknowledged_at__isnull=True)
+    waiting = rows.filter(status__in=[Status.STARTED, Status.NEEDS_ATTENTION])
+    return set(waiting.values_list("subject_id", flat=True))
+
+
 def parked_at(saga_ids: Sequence[UUID], step: str) -> set[UUID]:
     """Which of these sagas need a person at that step."""
     rows = SagaInstance.objects.filter(pk__in=list(saga_ids), status=Status.NEEDS_ATTENTION, current_step=step)

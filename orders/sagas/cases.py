@@ -2,9 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from marketplace.sagas.outcomes import Done, Outcome, Parked
 from marketplace.sagas.ticket import Ticket
+from orders.desk import Desk
+from orders.models import MoneyCase
+
+
+class CaseDesk(Desk):
+    """What one transaction has in hand of the orders that cases are about. All that is written is their timelines."""
+
+    def orders_behind(self, tickets: Sequence[Ticket]) -> Sequence[UUID]:
+        """The ids of the orders that the cases of `tickets` are about, in their order. One query."""
+        cases = MoneyCase.objects.in_bulk([ticket.subject_id for ticket in tickets])
+        return [cases[ticket.subject_id].order_id for ticket in tickets]
 
 
 def ask(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:

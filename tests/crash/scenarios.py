@@ -21,11 +21,13 @@ from marketplace.sagas.testing.nursery import Nursery
 from marketplace.sandbox.testing import http
 from orders import services
 from orders.fraud import reviews
+from orders.models import MoneyCase
 from orders.returns import services as returning
 from orders.returns.selectors import returns_of
 from orders.sagas.accept_late_payment import AcceptLatePayment
 from orders.sagas.fulfill_order import FulfillOrder
 from orders.sagas.payment_case import PaymentCase
+from orders.sagas.payment_case_1 import PaymentCase1
 from orders.sagas.place_order import PlaceOrder
 from orders.sagas.place_order_2 import PlaceOrder2
 from orders.sagas.refund_payment import RefundPayment
@@ -71,6 +73,7 @@ class OrderCase:
     def sagas(self) -> list[SagaInstance]:
         about = {self.order.id, *(one.id for one in refunds(self.order.id))}
         about |= {one.id for one in returns_of(self.order.id)}
+        about |= set(MoneyCase.objects.filter(order=self.order.id).values_list("id", flat=True))
         return list(SagaInstance.objects.filter(subject_id__in=about).order_by("started_at"))
 
 
@@ -176,6 +179,11 @@ def began_with_version_1(case: OrderCase) -> None:
     reversal.context.pop(STOP_BY)
     reversal.version, reversal.steps, reversal.current_step, reversal.queue = 1, steps, steps[0], "payments"
     reversal.save()
+
+
+def opened_with_version_1(case: OrderCase) -> None:
+    """The case was opened by an older code, by which an order had one at most."""
+    SagaInstance.objects.filter(name=PaymentCase1.name).update(version=1, subject_id=case.order.id)
 
 
 def pack(case: OrderCase) -> None:
@@ -475,6 +483,22 @@ SCENARIOS = (
         "CONFIRMED",
         definition=PaymentCase,
         before=(*CONFIRMED, give_back_at_the_counter, "orders", resolve),
+    ),
+    OrderScenario(
+        "version 1, a case is opened",
+        ("decide", *PLANNED),
+        TAKEN_BACK,
+        "CONFIRMED",
+        definition=PaymentCase1,
+        before=(*CONFIRMED, give_back_at_the_counter, opened_with_version_1),
+    ),
+    OrderScenario(
+        "version 1, a case is settled",
+        ("note_decision", *PLANNED),
+        TAKEN_BACK,
+        "CONFIRMED",
+        definition=PaymentCase1,
+        before=(*CONFIRMED, give_back_at_the_counter, opened_with_version_1, "orders", resolve),
     ),
     OrderScenario(
         "confirmed at the bank later",

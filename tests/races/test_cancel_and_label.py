@@ -149,7 +149,7 @@ def test_a_bank_that_takes_the_money_back_while_the_order_ships_leaves_a_case(sh
     shop.work()
 
     assert end(shop, sandbox_carrier, order) == "SHIPPED"
-    case = SagaInstance.objects.get(subject_id=order.id, name="payment_case")
+    case = SagaInstance.objects.get(name="payment_case")
     assert (case.status, case.context["why"]) == (
         "NEEDS_ATTENTION",
         "The bank took 10.00 EUR back. The order is SHIPPED, so it was not stopped.",

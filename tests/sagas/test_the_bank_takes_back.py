@@ -11,13 +11,15 @@ from marketplace.kernel.clock import database_now
 from marketplace.operations.auditor import audit
 from marketplace.outbox.models import OutboxEvent
 from marketplace.sagas import attention, rows
+from marketplace.sagas import services as sagas
 from marketplace.sagas.models import SagaInstance, SagaSignal
 from marketplace.sagas.services import signal
 from marketplace.sagas.stepping import Pass
 from marketplace.sagas.testing import let_pass
 from orders import services
 from orders.errors import AlreadyShipped, NotConfirmed
-from orders.models import Order
+from orders.models import MoneyCase, Order
+from orders.sagas.payment_case_1 import PaymentCase1
 from payments import news, observations
 from payments import services as payments
 from payments.models import Attempt, Observation, Payment
@@ -94,8 +96,14 @@ def reversal(order):
     return SagaInstance.objects.get(subject_id=order.id, name="reverse_order")
 
 
+def cases(order):
+    about = MoneyCase.objects.filter(order_id=order.id).values("id")
+    return list(SagaInstance.objects.filter(subject_id__in=about, name="payment_case").order_by("id"))
+
+
 def case(order):
-    return SagaInstance.objects.get(subject_id=order.id, name="payment_case")
+    (only,) = cases(order)
+    return only
 
 
 def refunds_asked_for():
@@ -393,7 +401,7 @@ def test_after_shipping_the_status_stays_and_a_case_is_opened(shop, sold, news):
     assert found() == []
 
 
-def test_one_case_for_an_order_however_much_is_told(shop, sold):
+def test_what_comes_while_a_case_waits_is_left_to_it(shop, sold):
     ship(sold)
     complains(shop, sold)
     decides(shop, sold, "LOST")
@@ -401,6 +409,42 @@ def test_one_case_for_an_order_however_much_is_told(shop, sold):
 
     assert case(sold).status == "NEEDS_ATTENTION"
     assert len(shop.notes(sold)) == 2
+
+
+@pytest.mark.parametrize("settled", [attention.resolve, attention.ignore])
+def test_a_dispute_that_is_lost_after_its_case_was_settled_is_a_case_again(shop, sold, settled):
+    ship(sold)
+    complains(shop, sold)
+    shop.work()
+    settled(case(sold).id, actor="ada", reason="The bank has our answer.", now=database_now())
+    shop.work()
+    decides(shop, sold, "LOST")
+    shop.work()
+
+    first, second = cases(sold)
+    assert (first.attention == second.attention, second.status) == (False, "NEEDS_ATTENTION")
+    assert "has decided for the buyer" in second.attention
+    assert found() == []
+    attention.resolve(second.id, actor="ada", reason="Written off.", now=database_now())
+    shop.work()
+    assert cases(sold)[1].status == "COMPLETED"
+    assert shop.notes(sold)[-1] == "saga: The case about its payment is settled."
+    assert found() == []
+
+
+def test_a_case_that_was_opened_about_the_order_itself_is_settled_as_ever(shop, sold):
+    ship(sold)
+    with transaction.atomic():
+        start = sagas.Start(subject_id=sold.id, context={"why": "The bank took it."})
+        sagas.start(PaymentCase1, [start], now=database_now())
+    complains(shop, sold)
+    shop.work()
+
+    assert cases(sold) == []  # the one that waits is told of it
+    attention.resolve(start.id, actor="ada", reason="Written off.", now=database_now())
+    shop.work()
+    assert SagaInstance.objects.get(pk=start.id).status == "COMPLETED"
+    assert shop.notes(sold)[-1] == "saga: The case about its payment is settled."
 
 
 @pytest.mark.core

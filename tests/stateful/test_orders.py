@@ -28,12 +28,13 @@ from marketplace.kernel.clock import database_now
 from marketplace.kernel.errors import MarketplaceError
 from marketplace.kernel.ids import new_id
 from marketplace.operations.auditor import audit
+from marketplace.operations.subjects import orders_about
 from marketplace.sagas import attention
 from marketplace.sagas import services as sagas
 from marketplace.sagas.models import SagaInstance, Status
 from marketplace.sagas.testing import Place, Story
 from marketplace.sagas.testing.seams import CLOSING, Boundary
-from orders import selectors, services
+from orders import services
 from orders.fraud import reviews
 from orders.models import Order
 from orders.sagas.accept_late_payment import AcceptLatePayment
@@ -331,7 +332,7 @@ class OrderStories(RuleBasedStateMachine):
         report = audit(ask_gateway=True)
         assert [str(finding) for finding in report.findings] == [], self.stories()
         sold = dict.fromkeys(self.skus.values(), 0)
-        for saga in SagaInstance.objects.filter(subject_id__in=[order.id for order in self.orders]):
+        for saga in SagaInstance.objects.all():
             self.count(f"{saga.name} {saga.status}")
         for order in map(Shop.now, self.orders):
             self.count(f"order {order.status} {order.failure_code}".strip())
@@ -364,10 +365,10 @@ class OrderStories(RuleBasedStateMachine):
         return True
 
     def stories(self):
-        ids = [order.id for order in self.orders]
+        about = orders_about(SagaInstance.objects.values_list("subject_id", flat=True))
         return "\n\n".join(
-            f"order {selectors.order(saga.subject_id).status}: {Story.of(saga.id)}"
-            for saga in SagaInstance.objects.filter(subject_id__in=ids).order_by("started_at")
+            f"order {about[saga.subject_id].status}: {Story.of(saga.id)}"
+            for saga in SagaInstance.objects.order_by("started_at")
         )
 
 

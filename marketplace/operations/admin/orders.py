@@ -18,6 +18,7 @@ from marketplace.operations.admin.decisions import offered
 from marketplace.operations.admin.filters import FailureCode, OrderOfStuckSaga
 from marketplace.operations.admin.refunds import is_offered, parked_refunds, refund_view
 from marketplace.operations.story import order_page
+from marketplace.operations.unfinished import cases_of
 from marketplace.sagas.models import ArchivedSaga, SagaInstance
 from orders.fraud import reviews
 from orders.models import Order, Status
@@ -69,6 +70,7 @@ class OrderAdmin(StoryAdmin):
             "page": page,
             "decisions": offered(request, page.saga.row) if page.saga else [],
             "parked_refunds": parked_refunds(page.payments),
+            "parked_cases": cases_of(obj.pk),
             "refund_url": reverse("admin:orders_order_refund", args=[obj.pk]) if is_offered(request, obj) else "",
             "reviews": reviews.of_orders([obj.id]),
             "returns": returns_of(obj.pk) if obj.status == Status.DELIVERED else [],

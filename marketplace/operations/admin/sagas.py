@@ -1,8 +1,6 @@
 """Sagas: the list, every attempt at every step of one of them, and what a person may decide about them."""
 
-from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
@@ -19,12 +17,11 @@ from marketplace.operations.admin.decisions import offered
 from marketplace.operations.admin.filters import CurrentStep, Quiet, StandingBy, StuckSaga
 from marketplace.operations.admin.holding import HoldingAdmin
 from marketplace.operations.story import saga_page
-from marketplace.operations.subjects import number_behind, order_behind, orders_about
+from marketplace.operations.subjects import number_behind, order_behind, orders_about, parts_of
 from marketplace.sagas import archive, standby
 from marketplace.sagas.models import SagaInstance
 from orders.models import Order
 from orders.numbers import typed
-from payments.models import Refund
 
 
 @admin.register(SagaInstance)
@@ -53,13 +50,12 @@ class SagaAdmin(HoldingAdmin):
             return queryset, False
         identity = as_uuid(term)
         if identity is not None:
-            return queryset.filter(
-                Q(pk=identity) | Q(subject_id=identity) | Q(subject_id__in=_refunds_of([identity]))
-            ), False
+            about = Q(subject_id__in=[identity, *parts_of([identity])])
+            return queryset.filter(Q(pk=identity) | about), False
         number = typed(term)
         orders = list(Order.objects.filter(number=number).values_list("pk", flat=True))
         if orders:
-            return queryset.filter(subject_id__in=[*orders, *_refunds_of(orders)]), False
+            return queryset.filter(subject_id__in=[*orders, *parts_of(orders)]), False
         # By the partial index of unfinished sagas: of those that are over nobody asks why they were parked.
         return queryset.filter(unfinished.UNFINISHED, attention__icontains=term), False
 
@@ -114,8 +110,3 @@ class SagaAdmin(HoldingAdmin):
         """Why it was parked, or what it stands by for, the beginning of it."""
         said = saga.attention or (standby.in_words(saga.standby) if saga.standby else "")
         return Truncator(said).chars(80) or wording.NOTHING
-
-
-def _refunds_of(order_ids: Iterable[UUID]) -> list[UUID]:
-    """The refunds of these orders: they have sagas of their own."""
-    return list(Refund.objects.filter(payment__reference_id__in=list(order_ids)).values_list("pk", flat=True))

@@ -63,6 +63,9 @@ WHERE (p.status IN ('AUTHORIZED', 'CAPTURED', 'PARTIALLY_REFUNDED')
   AND NOT EXISTS (
       SELECT FROM payments_refund AS r JOIN sagas_sagainstance AS s ON s.subject_id = r.id
       WHERE r.payment_id = p.id AND s.status <> ALL(%(terminal)s))
+  AND NOT EXISTS (
+      SELECT FROM orders_moneycase AS c JOIN sagas_sagainstance AS s ON s.subject_id = c.id
+      WHERE c.order_id = p.reference_id AND p.given_up_at IS NULL AND s.status <> ALL(%(terminal)s))
   AND NOT (p.dispute = 'OPEN' AND o.refund_status = 'DISPUTED')
 ORDER BY p.id LIMIT %(most)s
 """

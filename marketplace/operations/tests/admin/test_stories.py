@@ -5,6 +5,7 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
+from django.db import transaction
 from django.urls import reverse
 from django.utils.html import strip_tags
 
@@ -12,8 +13,10 @@ from fulfillment.models import DeliveryRate
 from marketplace.kernel.clock import database_now
 from marketplace.operations.unfinished import needs_attention
 from marketplace.outbox.models import OutboxEvent
+from marketplace.sagas import attention
 from marketplace.sagas.models import SagaInstance
 from orders import services
+from orders.cases import open_case
 from payments.models import Payment
 
 
@@ -231,7 +234,7 @@ def test_the_stock_page_says_who_holds_units_now(shop, staff):
 @pytest.mark.parametrize(
     ("name", "queries"),
     [
-        ("orders_order_change", 25),
+        ("orders_order_change", 27),
         ("sagas_sagainstance_change", 9),
         ("payments_payment_change", 7),
         ("inventory_stock_change", 5),
@@ -250,6 +253,23 @@ def test_a_longer_story_asks_no_more(shop, staff, django_assert_num_queries, nam
     }[name]
     with django_assert_num_queries(queries):
         assert staff.get(reverse(f"admin:{name}", args=[key])).status_code == 200
+
+
+def test_a_case_is_told_of_on_the_orders_page_until_it_is_settled(shop, staff):
+    order = shop.bought("laptop-1")
+    with transaction.atomic():
+        open_case(order.id, "The bank took 1299.00 EUR back.", who="bank", now=database_now())
+    shop.work()
+    text = read(staff, "orders_order_change", order.id)
+    in_order(text, order.number, "A case about this order needs a person", "The bank took 1299.00 EUR back.", "Decide")
+    saga = SagaInstance.objects.get(name="payment_case")
+    in_order(read(staff, "sagas_sagainstance_change", saga.id), order.number, "The bank took 1299.00 EUR back.")
+    found = staff.get(reverse("admin:sagas_sagainstance_changelist"), {"q": order.number}).content.decode()
+    assert "payment_case" in found
+
+    attention.resolve(saga.id, actor="ada", reason="Written off.", now=database_now())
+    shop.work()
+    assert "A case about this order" not in read(staff, "orders_order_change", order.id)
 
 
 def test_a_parcel_that_is_stuck_is_told_of_on_the_orders_page(shop, staff):
