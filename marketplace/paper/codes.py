@@ -25,7 +25,10 @@ def code128(sheets: Sheets, text: str, *, x: float, y: float, width: float, heig
     """
     if not (0 < len(text) <= MOST_IN_CODE128 and text.isascii() and text.isprintable()):
         raise NotEncodable(f"not 1 to {MOST_IN_CODE128} printable ASCII characters: {text!r}")
-    modules: str = Code128(text).build()[0]
+    code = Code128(text)
+    if text.startswith("99"):  # the library takes these two digits for a change of its character set, and drops them
+        code._try_to_optimize = lambda encoded: encoded
+    modules: str = code.build()[0]
     each = width / (len(modules) + 2 * _QUIET_BARS)
     at = x + _QUIET_BARS * each
     bars = []

@@ -18,8 +18,10 @@ def read(draw):
 
 
 @pytest.mark.parametrize(
-    "text", ["A", "1Z999AA10123456784", "M-100042", "00340434161094042557", "a b~!", "X" * 24, "12345"]
-)
+    "text",
+    ["A", "1Z999AA10123456784", "M-100042", "00340434161094042557", "a b~!", "X" * 24, "12345",
+     "99", "9908", "9907X", "9" * 7, "99a", "9a"],
+)  # fmt: skip
 def test_code_128(text):
     assert read(lambda sheets: codes.code128(sheets, text, x=0, y=10, width=101.6, height=23)) == (("Code128", text),)
 
