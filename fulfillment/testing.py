@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from fulfillment.carriers.sandbox.client import SandboxCarrier
-from marketplace.sandbox.testing import SandboxProcess, http
+from marketplace.sandbox.testing import PATIENCE_SECONDS, SandboxProcess, http
 
 
 class CarrierServer(SandboxProcess):
@@ -39,7 +39,7 @@ class CarrierServer(SandboxProcess):
         known = {"SANDBOX_CARRIER_WEBHOOK_URL": url, "SANDBOX_CARRIER_WEBHOOK_SECRET": self.webhook_secret}
         self.restart(**{**known, **environment})
 
-    def carrier(self, *, url: str = "", timeout_seconds: float = 5.0) -> SandboxCarrier:
+    def carrier(self, *, url: str = "", timeout_seconds: float = PATIENCE_SECONDS) -> SandboxCarrier:
         """Return a client of its own; by another `url` for example through a `LossyProxy`."""
         return SandboxCarrier(
             url=url or self.url,

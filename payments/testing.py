@@ -7,6 +7,7 @@ is one server for each test process (so for each xdist worker), on a port and wi
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,12 +18,20 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from marketplace.sandbox.testing import LossyProxy, SandboxProcess, WebhookSink, http, nobody_listens, webhook_sink
-from payments.gateways.base import Charge
+from marketplace.sandbox.testing import (
+    PATIENCE_SECONDS,
+    LossyProxy,
+    SandboxProcess,
+    WebhookSink,
+    http,
+    nobody_listens,
+    webhook_sink,
+)
+from payments.gateways.base import Charge, Reply
 from payments.gateways.sandbox.client import SandboxGateway
 
 __all__ = [
-    "LossyProxy", "SandboxServer", "WebhookSink", "answer_the_bank", "lossy_proxy", "nobody_listens",
+    "LossyProxy", "SandboxServer", "WebhookSink", "answer_the_bank", "lossy_proxy", "nobody_listens", "quickly_lost",
     "sandbox_gateway", "sandbox_server", "sign", "signed_webhook", "webhook_sink",
 ]  # fmt: skip
 
@@ -62,7 +71,7 @@ class SandboxServer(SandboxProcess):
         known = {"SANDBOX_WEBHOOK_URL": url, "SANDBOX_WEBHOOK_SECRET": self.webhook_secret, "SANDBOX_WEBHOOKS": "all"}
         self.restart(**{**known, **environment})
 
-    def gateway(self, *, url: str = "", timeout_seconds: float = 5.0) -> SandboxGateway:
+    def gateway(self, *, url: str = "", timeout_seconds: float = PATIENCE_SECONDS) -> SandboxGateway:
         """Return a client of its own; by another `url` for example through a `LossyProxy`."""
         return SandboxGateway(
             url=url or self.url,
@@ -100,6 +109,14 @@ class SandboxServer(SandboxProcess):
                 " WHERE key = ? AND decision = 'DECLINED'",
                 [authorization_key],
             )
+
+    def let_plans_come_due(self) -> None:
+        """Crash, and start again when the time has come for all that the bank was to do by itself later."""
+        environment = self._started_with
+        self.kill()
+        with contextlib.closing(sqlite3.connect(self.data / "ledger.sqlite3", timeout=10)) as ledger, ledger:
+            ledger.execute("UPDATE plans SET due_at = 0")
+        self.start(**environment)
 
     def dispute(self, authorization_key: str, status: str) -> None:
         """OPEN a dispute about a charge, then have it WON or LOST."""
@@ -167,6 +184,29 @@ def sandbox_gateway(sandbox_server: SandboxServer, settings: Any) -> SandboxServ
     settings.SANDBOX_API_KEY = sandbox_server.api_key
     settings.SANDBOX_WEBHOOK_SECRET = sandbox_server.webhook_secret
     return sandbox_server
+
+
+@pytest.fixture
+def quickly_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody in this process waits for long for the answer that `tok_timeout` loses; others may take their time.
+
+    A short time-out for all calls would at times be missed by one that is to be answered, on a busy machine.
+    """
+    really, lost = SandboxGateway.authorize, set[str]()
+
+    def authorize(self: SandboxGateway, *, key: str, method: str, **asked: Any) -> Reply:
+        if method != "tok_timeout" or key in lost:
+            return really(self, key=key, method=method, **asked)
+        hasty = SandboxGateway(url=self._url, api_key=self._api_key, timeout_seconds=0.5)
+        reply = really(hasty, key=key, method=method, **asked)
+        hasty.close()
+        if reply.code == "gateway_timeout":
+            lost.add(key)
+            while self.find(authorization_key=key) is None:  # what was asked for is on its way, and happens
+                time.sleep(0.01)
+        return reply
+
+    monkeypatch.setattr(SandboxGateway, "authorize", authorize)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ class Shop:
                 now=database_now(),
             )
 
-    def work(self, *, seconds: float = 5.0, queues: tuple[str, ...] = QUEUES) -> None:
+    def work(self, *, seconds: float = 60.0, queues: tuple[str, ...] = QUEUES) -> None:
         """Let one worker move everything that is due now."""
         worker = Worker(queues, on_full=lambda: None, on_bell=lambda queue: None)
         worker.drive(until=time.monotonic() + seconds)

@@ -21,12 +21,18 @@ class Asked:
     body: bytes
 
 
+class ManyAtOnce(ThreadingHTTPServer):
+    """A server that has nobody wait a second because five others have knocked in the same moment."""
+
+    request_queue_size = 128
+
+
 class StandIn(ABC):
     """A server of its own at `url`, in threads of this process, until it is closed."""
 
     def __init__(self) -> None:
         self._to_lose, self._of = 0, ""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ManyAtOnce(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 

@@ -14,9 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -25,9 +25,11 @@ import httpx
 import pytest
 
 from marketplace.sandbox.client import certificates
+from marketplace.sandbox.standin import ManyAtOnce
 
 _REQUEST: Final = re.compile(rb"[A-Z]+ [^ ?\r\n]+")  # how a request begins: method and path
 _PROJECT: Final = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS: Final = 30.0  # for what comes in no time, unless the machine is very busy
 
 
 @cache
@@ -36,7 +38,17 @@ def http() -> httpx.Client:
 
     It keeps no connection, so it is in nobody's way who stops a server.
     """
-    return httpx.Client(verify=certificates(), trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(verify=certificates(), trust_env=False, limits=limits, timeout=PATIENCE_SECONDS)
+
+
+def wait_until(look: Callable[[], Any], *, within: float = PATIENCE_SECONDS) -> None:
+    """Wait until `look()` is true."""
+    end = time.monotonic() + within
+    while not look():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {within} s")
+        time.sleep(0.01)
 
 
 class SandboxProcess:
@@ -105,7 +117,7 @@ class SandboxProcess:
             return 0
         if process.poll() is None:
             process.send_signal(number)
-        status = process.wait(timeout=10)
+        status = process.wait(timeout=PATIENCE_SECONDS)
         if process.stdout is not None:
             process.stdout.close()
         return status
@@ -135,7 +147,7 @@ class WebhookSink:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ManyAtOnce(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -143,13 +155,9 @@ class WebhookSink:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait_for(self, count: int, *, within: float = 10.0) -> list[dict[str, Any]]:
+    def wait_for(self, count: int, *, within: float = PATIENCE_SECONDS) -> list[dict[str, Any]]:
         """Wait until so many have been taken in; return what they say, in the order of arrival."""
-        end = time.monotonic() + within
-        while len(self.taken) < count:
-            if time.monotonic() > end:
-                raise AssertionError(f"{len(self.taken)} of {count} webhooks within {within} s")
-            time.sleep(0.01)
+        wait_until(lambda: len(self.taken) >= count, within=within)
         return [json.loads(body) for _, body in self.taken]
 
 
@@ -185,7 +193,7 @@ class LossyProxy:
         with self._lock:
             held, self._held = self._held, []
         for request in held:
-            with socket.create_connection(self._target, timeout=10) as far:
+            with socket.create_connection(self._target, timeout=PATIENCE_SECONDS) as far:
                 far.sendall(request)
                 far.recv(65536)
         return len(held)
@@ -259,8 +267,8 @@ def webhook_sink() -> Iterator[WebhookSink]:
 
 
 @pytest.fixture
-def nobody_listens() -> str:
-    """An address where every connection is refused."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    return f"http://127.0.0.1:{port}"
+def nobody_listens() -> Iterator[str]:
+    """An address where every connection is refused: it is taken, and nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -1,6 +1,5 @@
 """A hand at the till for tests: the steps of `payments.services` in their own transactions, as a saga takes them."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -84,11 +83,3 @@ def refunds(order: UUID) -> list[tuple[str, int]]:
     """Every refund: status and minor units."""
     rows = Refund.objects.filter(payment__reference_id=order).order_by("id")
     return list(rows.values_list("status", "amount_minor"))
-
-
-def wait_until(look, *, within: float = 10.0) -> None:
-    """Wait until `look()` is true."""
-    end = time.monotonic() + within
-    while not look():
-        assert time.monotonic() < end, f"not within {within} s"
-        time.sleep(0.02)

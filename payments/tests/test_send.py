@@ -82,8 +82,7 @@ def test_flaky(sandbox_gateway, books_agree):
     assert sandbox_gateway.movements(key_of(order, "AUTHORIZE")) == [("AUTHORIZE", 1299)]
 
 
-def test_timeout(sandbox_gateway, books_agree, settings):
-    settings.PAYMENT_TIMEOUT_SECONDS = 0.5
+def test_timeout(sandbox_gateway, books_agree, quickly_lost):
     order = open_payment(method="tok_timeout")
     first = call("AUTHORIZE", order)
     assert (first.outcome, first.nothing_happened, status(order)) == (Outcome.UNKNOWN, False, ("PENDING", 0, 0))
@@ -94,8 +93,7 @@ def test_timeout(sandbox_gateway, books_agree, settings):
     assert sandbox_gateway.movements(key_of(order, "AUTHORIZE")) == [("AUTHORIZE", 1299)]
 
 
-def test_timeout_and_then_undone_by_key(sandbox_gateway, books_agree, settings):
-    settings.PAYMENT_TIMEOUT_SECONDS = 0.5
+def test_timeout_and_then_undone_by_key(sandbox_gateway, books_agree, quickly_lost):
     order = open_payment(method="tok_timeout")
     assert call("AUTHORIZE", order).outcome is Outcome.UNKNOWN
     assert call("VOID", order).outcome is Outcome.DONE

@@ -26,7 +26,6 @@ def stripe(settings):
     with fake.running() as server:
         settings.PAYMENT_GATEWAY, settings.PAYMENT_GATEWAYS_READY = "stripe", ["stripe"]
         settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_1", server.url
-        settings.PAYMENT_TIMEOUT_SECONDS = 2.0
         settings.SAGA_RETRY_DELAY_SECONDS = 0.0
         settings.SAGA_BREAKER_FAILURES = 1000
         yield server

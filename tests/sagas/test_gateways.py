@@ -153,7 +153,6 @@ BANKS = {"sandbox": sandbox_bank, "stripe": stripe_bank, "paypal": paypal_bank}
 @pytest.fixture(params=BANKS)
 def bank(request, settings):
     settings.PAYMENT_GATEWAY, settings.PAYMENT_GATEWAYS_READY = request.param, [request.param]
-    settings.PAYMENT_TIMEOUT_SECONDS = 2.0
     settings.SAGA_RETRY_DELAY_SECONDS = 0.0
     settings.SAGA_BREAKER_FAILURES = 1000
     with BANKS[request.param](request, settings) as bank:

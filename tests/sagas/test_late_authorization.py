@@ -25,7 +25,6 @@ def shop(tmp_path, settings, monkeypatch):
     server.start(SANDBOX_FORGETS_VOIDS="yes")
     settings.SANDBOX_GATEWAY_URL, settings.SANDBOX_API_KEY = server.url, server.api_key
     settings.SAGA_RETRY_DELAY_SECONDS = 0.0
-    settings.PAYMENT_TIMEOUT_SECONDS = 1.0
     settings.SAGA_BREAKER_FAILURES = 1000
     monkeypatch.setattr(gateway, "PAUSE_SECONDS", 0.0)
     yield Shop(server)

@@ -18,7 +18,7 @@ def paypal():
 
 
 def client(url):
-    return PayPalGateway(base=url, client_id="test", secret="secret", timeout_seconds=5, webhook_id=WEBHOOK)
+    return PayPalGateway(base=url, client_id="test", secret="secret", timeout_seconds=30, webhook_id=WEBHOOK)
 
 
 class TestPayPal(SendsWebhooks, GatewayContract):

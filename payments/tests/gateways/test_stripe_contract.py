@@ -21,7 +21,7 @@ def stripe():
 
 
 def client(url):
-    return StripeGateway(api_key="sk_test_123", api_base=url, timeout_seconds=5, webhook_secret=SECRET)
+    return StripeGateway(api_key="sk_test_123", api_base=url, timeout_seconds=30, webhook_secret=SECRET)
 
 
 class TestStripe(DecidesLater, ActsByItself, SendsWebhooks, GatewayContract):

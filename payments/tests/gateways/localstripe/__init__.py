@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 _HERE = Path(__file__).parent
+_PLAIN: dict[str, Any] = {"trust_env": False, "timeout": 30}
 YES, NO, ASKS = "4242424242424242", "4000000000000341", "4000000000003220"  # Stripe's own test cards
 
 
@@ -38,15 +39,15 @@ class LocalStripe:
 
     def tell(self, url: str, secret: str) -> None:
         """Have it send its webhooks to `url`, signed with `secret`."""
-        httpx.post(f"{self.url}/_config/webhooks/ours", json={"url": url, "secret": secret}, trust_env=False)
+        httpx.post(f"{self.url}/_config/webhooks/ours", json={"url": url, "secret": secret}, **_PLAIN)
 
     def intent(self, identifier: str) -> dict[str, Any]:
-        reply = httpx.get(f"{self.url}/v1/payment_intents/{identifier}", auth=("sk_test_1", ""), trust_env=False)
+        reply = httpx.get(f"{self.url}/v1/payment_intents/{identifier}", auth=("sk_test_1", ""), **_PLAIN)
         found: dict[str, Any] = reply.raise_for_status().json()
         return found
 
     def _post(self, path: str, **fields: str) -> dict[str, Any]:
-        reply = httpx.post(f"{self.url}{path}", data=fields, auth=("sk_test_1", ""), trust_env=False)
+        reply = httpx.post(f"{self.url}{path}", data=fields, auth=("sk_test_1", ""), **_PLAIN)
         made: dict[str, Any] = reply.raise_for_status().json()
         return made
 

@@ -21,7 +21,7 @@ def paypal():
 
 @pytest.fixture
 def gateway(paypal):
-    return PayPalGateway(base=paypal.url, client_id="test", secret="secret", timeout_seconds=5)
+    return PayPalGateway(base=paypal.url, client_id="test", secret="secret", timeout_seconds=30)
 
 
 class Shopper(Buyer):
@@ -229,7 +229,7 @@ def test_an_outage_is_no_decline(paypal, account, status, nothing_happened):
 
 
 def test_wrong_credentials_are_no_decline(paypal):
-    stranger = PayPalGateway(base=paypal.url, client_id="test", secret="wrong", timeout_seconds=5)
+    stranger = PayPalGateway(base=paypal.url, client_id="test", secret="wrong", timeout_seconds=30)
     reply = Buyer(stranger, fake.APPROVED).authorize()
     assert (reply.outcome, reply.code, reply.nothing_happened) == (Outcome.UNKNOWN, "unauthorized", True)
 

@@ -42,7 +42,7 @@ def strange():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        server.gateway = SandboxGateway(url=f"http://127.0.0.1:{server.server_port}", api_key="sk", timeout_seconds=5)
+        server.gateway = SandboxGateway(url=f"http://127.0.0.1:{server.server_port}", api_key="sk", timeout_seconds=30)
         yield server
         server.gateway.close()
         server.shutdown()
@@ -93,7 +93,7 @@ def test_books_that_cannot_be_read_are_not_taken_for_empty(strange, answer):
 
 
 def test_a_wrong_api_key_is_no_refusal(sandbox_gateway):
-    gateway = SandboxGateway(url=sandbox_gateway.url, api_key="wrong", timeout_seconds=5)
+    gateway = SandboxGateway(url=sandbox_gateway.url, api_key="wrong", timeout_seconds=30)
     reply = authorize(gateway)
     assert (reply.outcome, reply.code, reply.nothing_happened) == (Outcome.UNKNOWN, "unauthorized", True)
     assert sandbox_gateway.charges() == []

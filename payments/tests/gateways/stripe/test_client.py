@@ -21,7 +21,7 @@ def stripe():
 
 @pytest.fixture
 def gateway(stripe):
-    return StripeGateway(api_key="sk_test_123", api_base=stripe.url, timeout_seconds=5)
+    return StripeGateway(api_key="sk_test_123", api_base=stripe.url, timeout_seconds=30)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_who_paid_in_the_browser_confirms_there_on_the_page_of_the_order(stripe,
 
 
 def test_what_the_page_must_know_is_in_stripes_own_units(stripe):
-    gateway = StripeGateway(api_key="sk", api_base=stripe.url, timeout_seconds=5, publishable_key="pk_test_1")
+    gateway = StripeGateway(api_key="sk", api_base=stripe.url, timeout_seconds=30, publishable_key="pk_test_1")
     widget = gateway.widget(amount_minor=500, currency="ISK")
     assert (widget.name, widget.public_key) == ("stripe", "pk_test_1")
     assert (widget.parameters["amount"], widget.parameters["currency"]) == (50_000, "isk")
