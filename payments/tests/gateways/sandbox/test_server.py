@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from marketplace.sandbox.testing import wait_until
 from payments.gateways.base import ChargeStatus, Outcome
 from payments.testing import SandboxServer
 
@@ -30,7 +31,7 @@ def authorize(gateway, key, method="tok_visa"):
 def http(sandbox_gateway):
     """Plain HTTP to the service, with the right key."""
     headers = {"Authorization": f"Bearer {sandbox_gateway.api_key}"}
-    with httpx.Client(base_url=sandbox_gateway.url, headers=headers, trust_env=False) as client:
+    with httpx.Client(base_url=sandbox_gateway.url, headers=headers, trust_env=False, timeout=30) as client:
         yield client
 
 
@@ -51,13 +52,14 @@ def code(response):
 
 class TestDoor:
     def test_says_that_it_is_well_without_a_key(self, sandbox_gateway):
-        response = httpx.get(f"{sandbox_gateway.url}/health", trust_env=False)
+        response = httpx.get(f"{sandbox_gateway.url}/health", trust_env=False, timeout=30)
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
     @pytest.mark.parametrize("key", ["", "Bearer wrong", "Bearer", "sk_test_sandbox", "Basic sk_test_sandbox"])
     def test_wants_its_api_key(self, sandbox_gateway, key):
         headers = {"Authorization": key, "Idempotency-Key": new_key()}
-        response = httpx.post(f"{sandbox_gateway.url}/v1/authorizations", json=BODY, headers=headers, trust_env=False)
+        with httpx.Client(base_url=sandbox_gateway.url, trust_env=False, timeout=30) as stranger:
+            response = stranger.post("/v1/authorizations", json=BODY, headers=headers)
         assert code(response) == (401, "unauthorized")
         assert sandbox_gateway.charges() == []
 
@@ -169,7 +171,7 @@ class TestWire:
 
     def talk(self, server, data, *, then_close=False):
         host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
             connection.sendall(data)
             if then_close:
                 connection.shutdown(socket.SHUT_WR)
@@ -265,9 +267,10 @@ class TestTokens:
         assert authorize(sandbox_gateway.gateway(), key, "tok_flaky").outcome is Outcome.DONE
 
     def test_a_timeout_charges_and_loses_the_first_answer_only(self, sandbox_gateway):
-        gateway, key = sandbox_gateway.gateway(timeout_seconds=1.0), new_key()
-        lost = authorize(gateway, key, "tok_timeout")
+        gateway, key = sandbox_gateway.gateway(), new_key()
+        lost = authorize(sandbox_gateway.gateway(timeout_seconds=0.5), key, "tok_timeout")
         assert (lost.outcome, lost.code, lost.nothing_happened) == (Outcome.UNKNOWN, "gateway_timeout", False)
+        wait_until(lambda: sandbox_gateway.charge(key) is not None)
         assert sandbox_gateway.charge(key).status is ChargeStatus.AUTHORIZED
         told = authorize(gateway, key, "tok_timeout")
         assert (told.outcome, told.reference) == (Outcome.DONE, sandbox_gateway.charge(key).reference)
@@ -276,9 +279,9 @@ class TestTokens:
     def test_a_lost_answer_ends_in_a_dropped_connection_if_nobody_gives_up(self, sandbox_gateway):
         sandbox_gateway.restart(PAYMENT_TIMEOUT_SECONDS="0.1")
         started = time.monotonic()
-        lost = authorize(sandbox_gateway.gateway(timeout_seconds=20), new_key(), "tok_timeout")
+        lost = authorize(sandbox_gateway.gateway(timeout_seconds=90), new_key(), "tok_timeout")
         assert (lost.outcome, lost.code, lost.nothing_happened) == (Outcome.UNKNOWN, "connection_lost", False)
-        assert 5 < time.monotonic() - started < 18
+        assert time.monotonic() - started > 5
 
 
 class TestTrouble:
@@ -313,16 +316,17 @@ class TestTrouble:
         sandbox_gateway.restart(PAYMENT_LATENCY_MS="300")
         gateway, key = sandbox_gateway.gateway(), new_key()
         times = []
-        for _ in range(2):
+        for _ in range(6):
             started = time.monotonic()
             assert authorize(gateway, key).outcome is Outcome.DONE
             times.append(time.monotonic() - started)
-        assert 0.3 <= times[0] < 1
-        assert times[1] < 0.2
+        first, *replays = times
+        assert first >= 0.3
+        assert min(replays) < 0.3  # the quickest: any other may have been held up by something else
 
     def test_killed_between_the_charge_and_its_answer_it_keeps_the_charge(self, sandbox_gateway):
-        sandbox_gateway.restart(PAYMENT_LATENCY_MS="20000")
-        gateway, key = sandbox_gateway.gateway(timeout_seconds=20), new_key()
+        sandbox_gateway.restart(PAYMENT_LATENCY_MS="60000")
+        gateway, key = sandbox_gateway.gateway(timeout_seconds=60), new_key()
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(authorize, gateway, key)
             while sandbox_gateway.charge(key) is None:
@@ -349,26 +353,27 @@ class TestTrouble:
         with ThreadPoolExecutor(8) as pool:
             for _ in range(8):
                 pool.submit(shop)
-            for _ in range(3):
-                time.sleep(0.3)
-                sandbox_gateway.kill()
-                sandbox_gateway.start()
-            over.set()
-        assert len(told) > 50
+            try:
+                for enough in (20, 40, 60):
+                    wait_until(lambda enough=enough: len(told) > enough)
+                    sandbox_gateway.kill()
+                    sandbox_gateway.start()
+            finally:
+                over.set()
         charges = [charge.key for charge in sandbox_gateway.charges()]
         assert len(charges) == len(set(charges))
         assert set(told) <= set(charges)
 
     def test_ends_at_once_when_told_to_although_somebody_waits(self, sandbox_gateway):
-        sandbox_gateway.restart(PAYMENT_LATENCY_MS="20000")
-        gateway, key = sandbox_gateway.gateway(timeout_seconds=20), new_key()
+        sandbox_gateway.restart(PAYMENT_LATENCY_MS="60000")
+        gateway, key = sandbox_gateway.gateway(timeout_seconds=60), new_key()
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(authorize, gateway, key)
             while sandbox_gateway.charge(key) is None:
                 time.sleep(0.01)
             started = time.monotonic()
             assert sandbox_gateway.stop() == 0
-            assert time.monotonic() - started < 15
+            assert time.monotonic() - started < 30
             assert asked.result().outcome is Outcome.UNKNOWN
         sandbox_gateway.start()
         assert sandbox_gateway.movements(key) == [("AUTHORIZE", 1299)]
