@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
+import hypothesis
 import pytest
 from redis import Redis
 
@@ -18,6 +19,13 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = [name for name in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(name)]
     if missing and not config.option.collectonly:
         raise pytest.UsageError(f"Tests need servers: run `make test`, or set {' and '.join(missing)}.")
+
+
+hypothesis.settings.register_profile(
+    # how long anything takes says nothing: another process may have had the machine meanwhile
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)  # fmt: skip
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -35,7 +35,7 @@ def test_of_two_who_pick_the_same_at_once_one_has_it():
             second = pool.submit(aside, lambda: pick(views[::-1], who="walt"))
             waiting_for_a_lock(1)
         with pytest.raises(NothingToPick):
-            second.result(timeout=10)
+            second.result(timeout=60)
     assert numbers(first) == [view.number for view in views]
 
 
@@ -114,7 +114,7 @@ def test_of_two_who_print_all_that_is_new_at_once_one_does():
             Shipment.objects.select_for_update().first()
             both = [pool.submit(aside, partial(try_to_print_new, who)) for who in ("wanda", "walt")]
             waiting_for_a_lock(2)
-        assert sorted(one.result(timeout=10) for one in both) == [0, 3]
+        assert sorted(one.result(timeout=60) for one in both) == [0, 3]
     assert Batch.objects.count() == 1
 
 

@@ -27,7 +27,7 @@ def test_a_scan_that_another_worker_fails_to_tell_is_told_by_the_next(monkeypatc
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         assert Scan.objects.select_for_update().get(event_id="scan-1")  # as a worker has it that is telling it
         second = pool.submit(aside, lambda: scanning.pass_on(now=NOW))
-        told = second.result(timeout=10)  # it waits for nobody
+        told = second.result(timeout=60)  # it waits for nobody
         transaction.set_rollback(True)
     assert (told, heard) == (1, ["scan-2"])
     assert scanning.pass_on(now=NOW) == 1

@@ -236,7 +236,7 @@ def test_late_money_is_given_back_by_two_without_a_deadlock(monkeypatch):
 
         def send(_):
             others.append(pool.submit(at_once, begins_too))
-            assert has_begun.wait(10)
+            assert has_begun.wait(60)
             return LET_GO
 
         monkeypatch.setattr(services, "send", send)

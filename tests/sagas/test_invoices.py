@@ -1,5 +1,6 @@
 """Orders get their invoices, and their credit notes, with the change that these are for."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -21,7 +22,10 @@ from tests.shop import authorization_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-YEAR = issuing.year_of(datetime.now(UTC))
+
+def without_year(number):
+    """A number without its year, which may have ended since the test began: "000001", or "CN-000001"."""
+    return re.sub(r"\b20\d\d-", "", number, count=1)
 
 
 def findings():
@@ -42,7 +46,7 @@ def test_a_confirmed_order_has_one(shop):
     shop.work()
 
     invoice = selectors.invoice(order.id)
-    assert invoice.number == f"{YEAR}-000001"
+    assert invoice.number == f"{issuing.year_of(invoice.issued_at)}-000001"
     assert (invoice.order_number, invoice.currency, invoice.total_minor) == (order.number, "EUR", 12900)
     assert (invoice.tax_percent, invoice.tax_minor) == (19, 2060)
     assert [(one.sku, one.name, one.quantity, one.price_minor) for one in invoice.lines] == [
@@ -120,7 +124,7 @@ def test_a_rollback_gives_the_numbers_back_to_who_waits_for_them():
             waiter = pool.submit(aside, second)
             waiting_for_a_lock(1)
             transaction.set_rollback(True)
-        waiter.result(10)
+        waiter.result(60)
     assert [(row.sequence, row.content["order"]) for row in Invoice.objects.order_by("sequence")] == [
         (1, "a"),
         (2, "d"),
@@ -131,8 +135,8 @@ def test_workers_that_confirm_at_once_take_turns(shop):
     shop.stocked("hit", 200)
     orders = [shop.order("hit") for _ in range(120)]
     with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(aside, lambda: shop.work(seconds=20)) for _ in range(4)]:
-            done.result(60)
+        for done in [pool.submit(aside, shop.work) for _ in range(4)]:
+            done.result(100)
     assert {shop.now(order).status for order in orders} == {"CONFIRMED"}
     assert numbers() == list(range(1, 121))
     assert Series.objects.get().last == 120
@@ -154,7 +158,7 @@ def test_who_credits_several_waits_for_no_invoice_with_the_counter_in_hand(shop)
             waiter = pool.submit(aside, both)
             waiting_for_a_lock(1)
             invoicing.credit(second.id, amount_minor=5, reason="Scratched.", key="s", now=database_now())
-        waiter.result(10)
+        waiter.result(60)
     assert sorted(CreditNote.objects.values_list("amount_minor", flat=True)) == [5, 10, 10]
     assert findings() == []
 
@@ -223,7 +227,7 @@ def test_a_cancelled_order_is_credited_whole(shop):
     shop.work()
     assert shop.now(order).status == "CANCELLED"
     [note] = selectors.credit_notes(order.id)
-    assert (note.number, note.amount_minor, note.tax_minor) == (f"CN-{YEAR}-000001", 11900, 1900)
+    assert (without_year(note.number), note.amount_minor, note.tax_minor) == ("CN-000001", 11900, 1900)
     assert note.reason == "cancelled_by_buyer"
     assert selectors.invoice(order.id).credited_minor == 11900
     assert findings() == []
@@ -256,7 +260,7 @@ def test_a_part_is_credited_once_by_its_key_and_never_more_than_there_is(shop):
     for amount in (601, 0, -1):
         with pytest.raises(CreditTooLarge):
             credit(amount, "k2")
-    assert credit(600, "k3").number == f"CN-{YEAR}-000002"
+    assert without_year(credit(600, "k3").number) == "CN-000002"
     with pytest.raises(CreditTooLarge):
         credit(1, "k4")
     services.cancel(order.id, actor="user-1", now=database_now())
@@ -300,7 +304,8 @@ def test_refunds_by_staff_are_credited_once_each(shop):
     refund(shop, order, 100, "click-2")
     refund(shop, order, None, "click-3")
     assert credited(order) == [(300, "refunded"), (100, "refunded"), (600, "refunded")]
-    assert shop.now(order).papers.credit_notes == tuple(f"CN-{YEAR}-00000{number}" for number in (1, 2, 3))
+    notes = [without_year(number) for number in shop.now(order).papers.credit_notes]
+    assert notes == ["CN-000001", "CN-000002", "CN-000003"]
     assert findings() == []
 
 
@@ -390,7 +395,7 @@ def test_several_who_write_the_missing_ones_at_once_write_each_once(old, monkeyp
     old(30)
     with ThreadPoolExecutor(4) as pool:
         begun = [pool.submit(aside, issue_missing) for _ in range(4)]
-        assert sum(one.result(30) for one in begun) == 30
+        assert sum(one.result(60) for one in begun) == 30
     assert (numbers(), findings()) == (list(range(1, 31)), [])
 
 
@@ -401,7 +406,7 @@ def test_of_two_who_have_found_the_same_orders_the_second_finds_nothing_left_to_
             Order.objects.select_for_update().get(pk=orders[0].id)
             begun = [pool.submit(aside, issue_missing) for _ in range(2)]
             waiting_for_a_lock(2)
-        assert sorted(one.result(10) for one in begun) == [0, 3]
+        assert sorted(one.result(60) for one in begun) == [0, 3]
     assert (numbers(), findings()) == ([1, 2, 3], [])
 
 
@@ -412,7 +417,7 @@ def test_an_order_that_somebody_has_in_hand_is_waited_for(old):
             Order.objects.select_for_update().get(pk=order.id)
             begun = pool.submit(aside, issue_missing)
             waiting_for_a_lock(1)
-        assert begun.result(10) == 1
+        assert begun.result(60) == 1
     assert findings() == []
 
 

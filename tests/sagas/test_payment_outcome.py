@@ -226,7 +226,7 @@ def test_a_bank_that_is_down_at_the_deadline_is_asked_once_it_is_back(shop, pend
     assert (shop.now(pending).status, shop.levels("laptop"), found()) == ("PAYMENT_PENDING", (0, 1), [])
 
     shop.gateway.restart()
-    end = database_now() + timedelta(seconds=20)
+    end = database_now() + timedelta(seconds=60)
     while row(pending).status != "COMPLETED":
         assert database_now() < end
         tasks.sweep()

@@ -86,7 +86,7 @@ def both_at_once(*moves):
     barrier = Barrier(len(moves))
 
     def run(move):
-        barrier.wait(5)
+        barrier.wait(60)
         try:
             return move()
         except MarketplaceError as error:

@@ -350,7 +350,7 @@ class TestMoneyThatDoesNotMove:
                 refund(order.id, amount_minor=3000, reason="Scratched.", actor="ada", key="r", now=now)
                 working = pool.submit(aside, lambda: shop.work(queues=("payments",)))
                 waiting_for_a_lock(1)
-            working.result(timeout=30)
+            working.result(timeout=60)
         assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
         shop.work()
         assert (status(wish), selectors.get(wish.id).refunded_minor) == ("REFUNDED", 500)
@@ -362,7 +362,7 @@ def both_at_once(*moves):
     barrier = Barrier(len(moves))
 
     def run(move):
-        barrier.wait(5)
+        barrier.wait(60)
         try:
             return move()
         except MarketplaceError as error:

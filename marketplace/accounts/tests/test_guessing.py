@@ -104,17 +104,17 @@ def test_a_known_browser_does_not_guess_without_end_either():
 
 
 def test_a_browser_is_known_for_the_account_that_it_has_signed_in_to():
-    get_user_model().objects.create_user("eve", password="of her own")
+    get_user_model().objects.create_user("evangeline", password="of her own")
     client = browser()
-    assert knock(client, "shop", "of her own", name="eve").status_code == 302
+    assert knock(client, "shop", "of her own", name="evangeline").status_code == 302
     cookie = client.cookies[guessing.COOKIE]
     assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
-    assert "eve" not in cookie.value
+    assert "evangeline" not in cookie.value
     client.post("/sign-out")
     guess(browser(ELSEWHERE))
     assert knock(client, "shop").status_code == 429
     client.cookies[guessing.COOKIE] = cookie.value[:-1] + "~"
-    assert knock(client, "shop", name="eve").status_code == 200  # taken for an unknown one
+    assert knock(client, "shop", name="evangeline").status_code == 200  # taken for an unknown one
 
 
 def test_one_address_tries_no_end_of_names():

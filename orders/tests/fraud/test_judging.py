@@ -59,7 +59,13 @@ def verdict(facts):
     return (said.verdict.value, said.reasons) if said else ("PASS", "")
 
 
-def test_without_rules_an_order_passes_and_costs_nothing():
+@pytest.fixture
+def read_once(monkeypatch):
+    """The rules are kept in mind for as long as the test takes, so that they are in none of the queries it counts."""
+    monkeypatch.setattr(rulebook, "KEPT_SECONDS", 3600.0)
+
+
+def test_without_rules_an_order_passes_and_costs_nothing(read_once):
     orders = [placed() for _ in range(3)]
     rulebook.rulebook()
     with CaptureQueriesContext(
@@ -195,7 +201,7 @@ def test_guests_without_an_e_mail_address_are_not_one_buyer():
     assert [verdict(placed(**nobody))[0] for _ in range(3)] == ["PASS"] * 3
 
 
-def test_a_burst_is_checked_in_three_queries_however_many_there_are():
+def test_a_burst_is_checked_in_three_queries_however_many_there_are(read_once):
     for kind in ("USER", "EMAIL", "ADDRESS"):
         rule(kind, most_orders=3, window_minutes=60)
         rule(kind, currency="EUR", amount_minor=1_000_000, window_minutes=1440)
