@@ -31,8 +31,8 @@ from payments.gateways.base import Charge, Reply
 from payments.gateways.sandbox.client import SandboxGateway
 
 __all__ = [
-    "LossyProxy", "SandboxServer", "WebhookSink", "answer_the_bank", "lossy_proxy", "nobody_listens", "quickly_lost",
-    "sandbox_gateway", "sandbox_server", "sign", "signed_webhook", "webhook_sink",
+    "LossyProxy", "SandboxServer", "WebhookSink", "answer_the_bank", "lose_quickly", "lossy_proxy", "nobody_listens",
+    "quickly_lost", "sandbox_gateway", "sandbox_server", "sign", "signed_webhook", "webhook_sink",
 ]  # fmt: skip
 
 
@@ -186,9 +186,8 @@ def sandbox_gateway(sandbox_server: SandboxServer, settings: Any) -> SandboxServ
     return sandbox_server
 
 
-@pytest.fixture
-def quickly_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody in this process waits for long for the answer that `tok_timeout` loses; others may take their time.
+def lose_quickly(patch: pytest.MonkeyPatch) -> None:
+    """Have nobody in this process wait for long for the answer that `tok_timeout` loses; others may take their time.
 
     A short time-out for all calls would at times be missed by one that is to be answered, on a busy machine.
     """
@@ -206,7 +205,13 @@ def quickly_lost(monkeypatch: pytest.MonkeyPatch) -> None:
                 time.sleep(0.01)
         return reply
 
-    monkeypatch.setattr(SandboxGateway, "authorize", authorize)
+    patch.setattr(SandboxGateway, "authorize", authorize)
+
+
+@pytest.fixture
+def quickly_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `lose_quickly` does, for one test."""
+    lose_quickly(monkeypatch)
 
 
 @pytest.fixture
