@@ -39,7 +39,7 @@ def ask_again():
     Circuit.objects.update(probe_at=database_now())
 
 
-def come_back(shop, *, within=60.0):
+def come_back(shop, *, within=100.0):
     """Start the bank, and let one ask; sweep as beat does, until nobody stands by any more."""
     shop.gateway.restart()
     ask_again()

@@ -83,7 +83,7 @@ class FakeEasyPost(StandIn):
             if self.outage is not None:
                 raise self.outage
             if method == "POST":
-                self.crossing.wait(10)
+                self.crossing.wait(60)
             with self._lock:
                 return self._answer(method, path, sent)
         except Problem as problem:

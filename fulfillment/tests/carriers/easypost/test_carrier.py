@@ -38,7 +38,7 @@ def easypost():
         yield server
 
 
-def client(url: str, *, api_key: str = "EZTK_test", timeout_seconds: float = 5.0) -> EasyPostCarrier:
+def client(url: str, *, api_key: str = "EZTK_test", timeout_seconds: float = 30.0) -> EasyPostCarrier:
     sender = Address("Shop", "Musterstraße 1", "", "10115", "Berlin", "DE")
     return EasyPostCarrier(
         api_key=api_key, api_base=url, sender=sender, webhook_secret=fake.SECRET, timeout_seconds=timeout_seconds
