@@ -75,6 +75,17 @@ def _passwords_are_hashed_soon() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patience_with_webhooks() -> Iterator[str]:
+    """A webhook may be written down as slowly as the machine is busy; the value is how long it may take in earnest."""
+    from marketplace.inbox import arrival  # noqa: PLC0415 - it reads the settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        in_earnest = arrival._PATIENCE
+        patch.setattr(arrival, "_PATIENCE", "60s")
+        yield in_earnest
+
+
 @pytest.fixture
 def redis() -> Iterator["Redis[bytes]"]:
     """A client of this worker's own Redis database, which is empty at the start and at the end of the test."""

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
+from marketplace.inbox import arrival
 from marketplace.inbox.arrival import LARGEST
 from payments.models import WebhookEvent
 from payments.testing import sign, signed_webhook
@@ -140,8 +141,9 @@ def test_the_gateway_sends_it_again_when_postgresql_is_down(nobody_listens):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nobody_waits_for_a_database_that_is_stuck(process_environment):
-    with psycopg.connect(process_environment["DATABASE_URL"]) as other:
+def test_nobody_waits_for_a_database_that_is_stuck(process_environment, patience_with_webhooks, monkeypatch):
+    with psycopg.connect(process_environment["DATABASE_URL"]) as other, monkeypatch.context() as patch:
+        patch.setattr(arrival, "_PATIENCE", patience_with_webhooks)
         other.execute("LOCK TABLE payments_webhookevent IN ACCESS EXCLUSIVE MODE")
         started = time.monotonic()
         response = post(*signed_webhook("key"))
