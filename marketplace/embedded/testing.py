@@ -17,8 +17,9 @@ from marketplace.embedded.layout import Layout
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 READY_LINE = "Marketplace is ready."
-STOP_SECONDS = 60
+STOP_SECONDS = 180  # every stage has time of its own, and the machine may be busy
 POLL_SECONDS = 0.1
+_held: list[socket.socket] = []
 OF_THE_TEST_RUN = (
     "DATABASE_URL",
     "REDIS_URL",
@@ -112,14 +113,28 @@ def running_site(data_dir: Path, **environment: str) -> Iterator[Site]:
 
 
 def free_port() -> int:
-    """Return a port that is free now, and so are the two a thousand above it (the sandbox gateway's and carrier's)."""
+    """Return a port that is free, and so are the two a thousand above it (the sandbox gateway's and carrier's).
+
+    They stay free for a server until this process ends, also while one that uses them is down: on Linux a socket that
+    is bound and doesn't listen keeps everybody away, outgoing connections too, but those who ask for SO_REUSEADDR, as
+    servers do.
+    """
     while True:
-        with socket.socket() as shop, socket.socket() as sandbox, socket.socket() as carrier:
-            shop.bind(("127.0.0.1", 0))
-            port: int = shop.getsockname()[1]
-            try:
-                sandbox.bind(("127.0.0.1", port + 1000))
-                carrier.bind(("127.0.0.1", port + 1001))
-            except (OSError, OverflowError):
-                continue
-            return port
+        sockets = [socket.socket() for _ in range(3)]
+        try:
+            sockets[0].bind(("127.0.0.1", 0))
+            port: int = sockets[0].getsockname()[1]
+            for other, number in zip(sockets[1:], (port + 1000, port + 1001), strict=True):
+                other.bind(("127.0.0.1", number))
+        except (OSError, OverflowError):
+            for one in sockets:
+                one.close()
+            continue
+        if sys.platform == "linux":
+            for one in sockets:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _held.extend(sockets)
+        else:
+            for one in sockets:
+                one.close()
+        return port

@@ -47,6 +47,7 @@ def embedded(*arguments: str, **environment: str) -> "subprocess.CompletedProces
 @pytest.fixture
 def listener():
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the port is kept for who asks for that
         taken.bind(("127.0.0.1", free_port()))
         taken.listen()
         yield taken.getsockname()[1]
