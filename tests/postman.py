@@ -76,7 +76,7 @@ class Postman:
         rules: dict[str, Any] = {"tls_context": self.tls, "require_starttls": True} if self.tls else {}
         if self.login:
             rules |= {"authenticator": self._knows, "auth_required": True, "auth_require_tls": False}
-        self._controller = _Office(self, hostname="127.0.0.1", port=self.port, **rules)
+        self._controller = _Office(self, hostname="127.0.0.1", port=self.port, ready_timeout=60, **rules)
         self._controller.start()
 
     def stop(self) -> None:

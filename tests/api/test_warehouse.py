@@ -85,7 +85,7 @@ def test_what_can_not_be_sent_is_taken_back(shop, sold, wms):
 
     reply = cant_ship(wms, first.number, second.number, unpaid.number, "nothing")
     again = cant_ship(wms, second.number)
-    shop.work(seconds=1)
+    shop.work()
 
     assert results(reply) == [
         ("REFUSED", "already_shipped"),

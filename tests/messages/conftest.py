@@ -31,8 +31,8 @@ def postman(settings):
     """A mail server of the test's own; retries don't wait."""
     postman = Postman()
     postman.start()
-    settings.MAIL_SERVER = mail_server(postman.url, timeout_seconds=2)
-    settings.MAIL_TIMEOUT_SECONDS = 2.0
+    settings.MAIL_TIMEOUT_SECONDS = 30.0
+    settings.MAIL_SERVER = mail_server(postman.url, timeout_seconds=settings.MAIL_TIMEOUT_SECONDS)
     settings.MAIL_RETRY_SECONDS = 0.0
     yield postman
     postman.stop()

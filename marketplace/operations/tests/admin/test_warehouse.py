@@ -226,7 +226,7 @@ def test_a_carrier_that_is_down_is_said(shop, buy, wanda, sandbox_carrier, setti
     orders = buy(1, 1)
     sandbox_carrier.close_door()
     wanda.post(reverse(PACK), {"names": " ".join(order.number for order in orders)})
-    shop.work(seconds=1)
+    shop.work()
 
     page = batch_page(wanda, Batch.objects.get())
 

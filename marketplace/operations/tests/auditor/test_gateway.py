@@ -30,8 +30,9 @@ def findings() -> dict[str, list[str]]:
     return {proof.code: [str(one) for one in proof.findings] for proof in audit().proofs if proof.findings}
 
 
-def test_orders_of_every_kind_are_clean_on_both_sides(shop):
+def test_orders_of_every_kind_are_clean_on_both_sides(shop, settings):
     for token in ("tok_visa", "tok_declined", "tok_flaky", "tok_timeout", "tok_fraud", ""):
+        settings.PAYMENT_TIMEOUT_SECONDS = 3.0 if token == "tok_timeout" else 10.0
         shop.bought("laptop-1", token=token)
     shop.bought("laptop-1", 99)
     report = audit()
@@ -46,21 +47,20 @@ def test_while_the_shop_is_open(shop):
     shop.stocked("mouse-1", 100)
     for n in range(60):
         shop.order("mouse-1", token=("tok_visa", "tok_declined", "tok_flaky", "tok_fraud")[n % 4])
-    reports = []
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(_work_in_a_thread, shop)
+        reports = [audit()]
         while not working.done():
             reports.append(audit())
         working.result()
     reports.append(audit())
     assert [finding for report in reports for finding in report.findings] == []
-    assert len(reports) > 1
     assert shop.levels("mouse-1") == (70, 0)  # half of the tokens are good
 
 
 def _work_in_a_thread(shop):
     try:
-        shop.work(seconds=30)
+        shop.work(seconds=100)
     finally:
         connection.close()
 
@@ -168,7 +168,7 @@ def test_a_difference_that_goes_on_changing_is_looked_at_until_it_stands_still(s
 
 def test_an_answer_that_was_lost_is_explained_by_the_saga_that_asks_again(shop, settings):
     settings.SAGA_RETRY_DELAY_SECONDS = 3600
-    settings.PAYMENT_TIMEOUT_SECONDS = 0.3
+    settings.PAYMENT_TIMEOUT_SECONDS = 3.0
     order = shop.bought("laptop-1", token="tok_timeout")
     assert order.status == "PAYMENT_PENDING"
     assert [charge.status for charge in shop.gateway.charges()] == ["AUTHORIZED"]
