@@ -150,8 +150,12 @@ class OrderPage:
 
     @property
     def followed(self) -> bool:
-        """Whether its parcel is still to come, so that the page is worth looking at again now and then."""
-        return self.finished and self.parcel is not None and self.order.status != "DELIVERED"
+        """Whether its parcel is still to come, so that the page is worth looking at again now and then.
+
+        Also in the moment after it was confirmed, in which its parcel has yet to be planned.
+        """
+        to_come = self.parcel is not None or self.order.status in STANDS
+        return self.finished and to_come and self.order.status != "DELIVERED"
 
     @property
     def confirm_at(self) -> str:

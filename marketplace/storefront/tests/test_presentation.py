@@ -305,6 +305,10 @@ class TestPage:
         assert page.what
         assert page.status_words != status
 
+    def test_a_confirmed_order_is_followed_also_before_its_parcel_is_planned(self):
+        page = shown(an_order("CONFIRMED", payment="CAPTURED"), a_story("COMPLETED", ""))
+        assert (page.finished, page.parcel, page.followed) == (True, None, True)
+
     def test_its_version_changes_with_what_it_shows_and_only_then(self):
         story = a_story("IN_PROGRESS", "authorize_payment", *RESERVED)
         order = an_order("PAYMENT_PENDING")
