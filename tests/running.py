@@ -25,6 +25,12 @@ from payments.gateways.base import Charge
 from payments.gateways.sandbox.client import SandboxGateway
 
 DECIDED = {"CONFIRMED", "FAILED", "CANCELLED"}
+PATIENCE = 240.0  # seconds, for what takes some on a machine that has nothing else to do
+BUSY: LiteralString = """
+SELECT count(*) FROM sagas_sagainstance
+WHERE status NOT IN ('COMPLETED', 'FAILED', 'COMPENSATED', 'NEEDS_ATTENTION')
+      AND standby = '' AND COALESCE(wait_until <= now(), true)
+"""
 
 
 class RunningShop(Site):
@@ -33,7 +39,7 @@ class RunningShop(Site):
     def __init__(self, data_dir: Path, **environment: str) -> None:
         super().__init__(data_dir, **environment)
         limits = httpx.Limits(max_connections=60)
-        self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False, limits=limits)
+        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False, limits=limits)
 
     def start(self) -> None:
         """Start it. A new one begins with a copy of what a first start prepares, which is made once for a test run."""
@@ -68,7 +74,7 @@ class RunningShop(Site):
         """`kill -9` a service with all its processes, and wait until another one has taken its place."""
         before = self.pid(name)
         os.killpg(before, signal.SIGKILL)
-        eventually(lambda: self._pid_or_none(name) not in {None, before}, 60)
+        eventually(lambda: self._pid_or_none(name) not in {None, before})
 
     def _pid_or_none(self, name: str) -> int | None:
         try:
@@ -81,6 +87,10 @@ class RunningShop(Site):
         with psycopg.connect(self.layout.database_url, autocommit=True) as connection:
             return connection.execute(query).fetchall()
 
+    def rests(self) -> bool:
+        """Whether no saga has anything to do: each one waits for somebody, or has ended."""
+        return self.rows(BUSY) == [(0,)]
+
     def redis(self) -> "Redis[bytes]":
         return Redis(unix_socket_path=str(self.layout.valkey_socket))
 
@@ -89,8 +99,15 @@ class RunningShop(Site):
     def post_order(
         self, sku: str, *, key: str = "", token: str = "tok_visa", quantity: int = 1, **more: Any
     ) -> httpx.Response:
+        """Place an order; while another request with the key is being answered, ask again, as we are told to."""
         body = {"items": [{"sku": sku, "quantity": quantity}], "paymentMethod": token, **more}
-        return self.http.post("/api/orders", json=body, headers={"Idempotency-Key": key or f"test-{uuid4()}"})
+        headers = {"Idempotency-Key": key or f"test-{uuid4()}"}
+        end = time.monotonic() + PATIENCE
+        while True:
+            reply = self.http.post("/api/orders", json=body, headers=headers)
+            if reply.status_code != 409 or reply.json()["code"] != "idempotency_in_progress" or time.monotonic() > end:
+                return reply
+            time.sleep(1)
 
     def post_orders(self, sku: str, count: int, *, at_once: int = 8, **order: Any) -> list[dict[str, Any]]:
         """Place so many orders, `at_once` side by side; every one must be accepted."""
@@ -108,7 +125,7 @@ class RunningShop(Site):
         secret = {"X-Order-Secret": created["clientSecret"]}
         return self.http.get(f"/api/orders/{created['id']}/saga", headers=secret).raise_for_status().json()
 
-    def decided(self, created: list[dict[str, Any]], *, within: float) -> list[dict[str, Any]]:
+    def decided(self, created: list[dict[str, Any]], *, within: float = PATIENCE) -> list[dict[str, Any]]:
         """Wait until every one of these orders is decided; return them."""
         done: list[dict[str, Any]] = []
         end = time.monotonic() + within
@@ -126,7 +143,7 @@ class RunningShop(Site):
 
     def charges(self) -> list[Charge]:
         """Everything in the sandbox bank's own books."""
-        with closing(SandboxGateway(url=self.sandbox_url, api_key="sk_sandbox", timeout_seconds=10)) as bank:
+        with closing(SandboxGateway(url=self.sandbox_url, api_key="sk_sandbox", timeout_seconds=PATIENCE)) as bank:
             return list(bank.list(since=datetime(2020, 1, 1, tzinfo=UTC)))
 
 
@@ -145,7 +162,7 @@ class OwnRedis:
             [str(VALKEY), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""],
             stdout=subprocess.DEVNULL,
         )
-        eventually(lambda: _answers(self.port), 10)
+        eventually(lambda: _answers(self.port))
 
     def stop(self) -> None:
         if self._process is not None:
@@ -153,7 +170,7 @@ class OwnRedis:
             self._process.wait()
 
 
-def eventually(look: Any, within: float) -> Any:
+def eventually(look: Any, within: float = PATIENCE) -> Any:
     """Return what `look()` answers as soon as that is true; fail after `within` seconds.
 
     Most of the time nobody looks, so that looking is not what takes long.

@@ -2,15 +2,16 @@
 
 import re
 import sqlite3
+from contextlib import closing
 
 import httpx
 import pypdfium2
 import pytest
 
 from marketplace.operations.demo import PASSWORD
-from tests.running import RunningShop, eventually
+from tests.running import PATIENCE, RunningShop, eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 COUNT = 1000
 ADMIN = "/admin/fulfillment/batch"
@@ -34,7 +35,7 @@ for _ in range({COUNT} // 100):
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    shop = RunningShop(tmp_path_factory.mktemp("parcels"), PAYMENT_LATENCY_MS="0")
+    shop = RunningShop(tmp_path_factory.mktemp("parcels"), PAYMENT_LATENCY_MS="0", SANDBOX_CARRIER_LATENCY_MS="600")
     shop.start()
     yield shop
     assert shop.audit() == ""
@@ -45,7 +46,7 @@ class Packer:
     """Somebody who packs, and what the screens say to them."""
 
     def __init__(self, shop):
-        self.http = httpx.Client(base_url=shop.url, timeout=60, trust_env=False, follow_redirects=True)
+        self.http = httpx.Client(base_url=shop.url, timeout=PATIENCE, trust_env=False, follow_redirects=True)
         self.http.get("/admin/login/")
         self.post("/admin/login/", username="warehouse", password=PASSWORD)
 
@@ -61,7 +62,8 @@ class Packer:
 
 def labels_at_the_carrier(shop):
     """Every parcel that the carrier has in its own books: the order's number, and the tracking number it was sold."""
-    with sqlite3.connect(f"file:{shop.layout.carrier_data}/ledger.sqlite3?mode=ro", uri=True) as books:
+    ledger = f"file:{shop.layout.carrier_data}/ledger.sqlite3?mode=ro"
+    with closing(sqlite3.connect(ledger, uri=True, timeout=60)) as books:
         return books.execute("SELECT known_as, tracking_number FROM shipments WHERE NOT voided").fetchall()
 
 
@@ -70,7 +72,7 @@ def test_a_thousand_orders_in_one_batch(shop):
     assert placed.returncode == 0, placed.stderr
     packer = Packer(shop)
     pick = f"{ADMIN}/pick/"
-    eventually(lambda: f"{COUNT} wait" in packer.get(pick, size=20).text, 240)
+    eventually(lambda: f"{COUNT} wait" in packer.get(pick, size=20).text, 600)
     page = packer.get(pick, size=COUNT)
     assert f"Fetch {COUNT} units for {COUNT} orders" in page.text
 
@@ -80,10 +82,10 @@ def test_a_thousand_orders_in_one_batch(shop):
     address = str(batch.url)
     seen = [_labelled(packer.post(f"{address.removesuffix('change/')}packed/").text)]
     progress = f"{address.removesuffix('change/')}progress/"
-    eventually(lambda: seen.append(_labelled(packer.get(progress).text)) or seen[-1] == COUNT, 180)
+    eventually(lambda: seen.append(_labelled(packer.get(progress).text)) or seen[-1] == COUNT, 600)
 
     assert seen == sorted(seen)
-    assert any(0 < count < COUNT for count in seen)  # it was shown while it went on
+    assert any(0 < count < COUNT for count in seen)  # it was shown while it went on: the carrier takes its time
     assert "all there" in packer.get(progress).text
     sold = labels_at_the_carrier(shop)
     assert len({number for number, _ in sold}) == len(sold) == COUNT

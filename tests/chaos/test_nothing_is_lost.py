@@ -7,11 +7,17 @@ import pytest
 
 from tests.running import OwnRedis, RunningShop, eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 
 SKU = "laptop-1"
-PATIENT = {"SAGA_RETRY_DELAY_SECONDS": "0.5", "SAGA_LEASE_SECONDS": "3", "PAYMENT_TIMEOUT_SECONDS": "2"}
+PATIENT = {
+    "SAGA_RETRY_ATTEMPTS": "20",  # a machine that stands still for some seconds is no reason to give up
+    "SAGA_RETRY_DELAY_SECONDS": "0.5",
+    "SAGA_TIMEOUT_SECONDS": "1200",
+    "SAGA_LEASE_SECONDS": "3",
+    "PAYMENT_TIMEOUT_SECONDS": "2",
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +58,11 @@ def test_the_worker_is_killed_five_times(slow_shop):
         placing = background.submit(slow_shop.post_orders, SKU, 200, at_once=4)
         for _ in range(5):
             seen = len(slow_shop.charges())
-            eventually(lambda seen=seen: len(slow_shop.charges()) > seen, 60)  # it is in the middle of something
+            # It is in the middle of something, unless it has been quicker than we look.
+            eventually(lambda seen=seen: len(slow_shop.charges()) > seen or (placing.done() and slow_shop.rests()))
             slow_shop.kill_service("worker")
         created = placing.result()
-    orders = slow_shop.decided(created, within=120)
+    orders = slow_shop.decided(created)
 
     ends = Counter(order["status"] for order in orders)
     assert sum(ends.values()) == 200
@@ -72,7 +79,7 @@ def test_valkey_is_flushed_in_the_middle(slow_shop):
     slow_shop.redis().flushall()
     created += slow_shop.post_orders(SKU, 100, at_once=8)
     slow_shop.redis().flushall()
-    orders = slow_shop.decided(created, within=120)
+    orders = slow_shop.decided(created)
 
     assert Counter(order["status"] for order in orders) == {"CONFIRMED": 200}
     assert_charged_once(slow_shop, orders)
@@ -89,7 +96,7 @@ def test_fifty_requests_with_one_key_are_one_order(slow_shop):
     assert Counter(reply.status_code for reply in replies) == {201: 50}
     assert len({reply.content for reply in replies}) == 1
     assert sum(reply.headers.get("Idempotency-Replayed") == "true" for reply in replies) == 49
-    [order] = slow_shop.decided([replies[0].json()], within=30)
+    [order] = slow_shop.decided([replies[0].json()])
     assert order["status"] == "CONFIRMED"
     assert len(slow_shop.charges()) == charges + 1
 
@@ -111,7 +118,7 @@ def test_without_redis_orders_are_accepted_and_wait(tmp_path):
         assert shop.order(created)["status"] == "CREATED"
 
         redis.start()
-        [order] = shop.decided([created], within=60)
+        [order] = shop.decided([created])
         assert order["status"] == "CONFIRMED"
         assert shop.available(SKU) == before - 1
         assert shop.audit() == ""
@@ -125,7 +132,7 @@ def test_a_bank_that_always_fails(tmp_path):
     shop.start()
     try:
         before = shop.available(SKU)
-        orders = shop.decided(shop.post_orders(SKU, 10), within=60)
+        orders = shop.decided(shop.post_orders(SKU, 10))
 
         assert {(order["status"], order["failureCode"]) for order in orders} == {("FAILED", "payment_timeout")}
         assert shop.available(SKU) == before

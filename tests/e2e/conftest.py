@@ -4,14 +4,22 @@ import os
 import shutil
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.running import RunningShop
+from tests.running import RunningShop, eventually
+
+expect.set_options(timeout=60_000)  # milliseconds: the machine may be busy
 
 
 @pytest.fixture(scope="session")
-def running_shop(tmp_path_factory):
+def _running_shop(tmp_path_factory):
     """The whole system, as `make run` starts it; its bank takes a moment, as banks do. Afterwards its books agree."""
-    settings = {"PAYMENT_LATENCY_MS": "300", "SAGA_RETRY_DELAY_SECONDS": "0.2", "PAYMENT_TIMEOUT_SECONDS": "2"}
+    settings = {
+        "PAYMENT_LATENCY_MS": "300",
+        "PAYMENT_TIMEOUT_SECONDS": "2",
+        "SAGA_RETRY_ATTEMPTS": "20",  # a machine that stands still for some seconds is no reason to give up
+        "SAGA_RETRY_DELAY_SECONDS": "0.2",
+    }
     shop = RunningShop(tmp_path_factory.mktemp("e2e"), **settings)
     shop.start()
     yield shop
@@ -20,9 +28,22 @@ def running_shop(tmp_path_factory):
     assert found == ""
 
 
+@pytest.fixture
+def running_shop(_running_shop):
+    """That shop, when it has come to rest: nothing that a test before this one began is still on its way."""
+    eventually(_running_shop.rests)
+    return _running_shop
+
+
 @pytest.fixture(scope="session")
-def base_url(running_shop):
-    return running_shop.url
+def base_url(_running_shop):
+    return _running_shop.url
+
+
+@pytest.fixture
+def context(context):
+    context.set_default_timeout(60_000)
+    return context
 
 
 @pytest.fixture(scope="session")

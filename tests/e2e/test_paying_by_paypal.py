@@ -1,19 +1,16 @@
 """PayPal's buttons, in a browser, before the whole running system."""
 
-from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, TimeoutError, expect
+from playwright.sync_api import Page, expect
 
 from payments.tests.gateways.paypal import fake as paypal
 from tests.e2e.providers import be_paypal
 from tests.e2e.test_buy_now import DECIDED, ORDER, arrives, on
-from tests.e2e.till import SKU, buyer, check_out, fits_a_phone, is_confirmed, open_shop
+from tests.e2e.till import SKU, buyer, check_out, fits_a_phone, is_confirmed, open_shop, press
 
-PRESSES = 4  # a frame that has just appeared may miss one: the browser does not know yet where on the page it is
-
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +36,9 @@ def page(browser, shop, fake):
 def press_paypal(page: Page) -> Page:
     """Press PayPal's button, once it has taken the place of ours; return its window."""
     expect(page.locator("[data-testid=buy-now], [data-testid=pay-now], [data-testid=confirm-at-bank]")).to_be_hidden()
-    for _ in range(PRESSES):
-        with suppress(TimeoutError), page.expect_popup(timeout=3000) as popup:
-            page.frame_locator("[data-testid=paypal-buttons] iframe").get_by_role("button").click()
-            return popup.value
-    raise AssertionError("PayPal's window does not open")
+    with page.expect_popup(timeout=DECIDED) as popup:
+        press(page.frame_locator("[data-testid=paypal-buttons] iframe").get_by_role("button"))
+    return popup.value
 
 
 def agree(page: Page) -> None:

@@ -9,9 +9,9 @@ from playwright.sync_api import Page, expect
 from payments.tests.gateways.stripe import fake as stripe
 from tests.e2e.providers import be_stripe
 from tests.e2e.test_buy_now import DECIDED, ORDER, arrives, on
-from tests.e2e.till import PRICE_MINOR, SKU, buyer, check_out, fits_a_phone, is_confirmed, open_shop
+from tests.e2e.till import PRICE_MINOR, SKU, buyer, check_out, fits_a_phone, is_confirmed, open_shop, press
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,9 @@ def page(browser, shop, fake):
 
 
 def type_card(page: Page, number: str) -> None:
+    """Type it into Stripe's field, and wait until Stripe's script knows it, as it does when people type."""
     page.frame_locator("[data-fields] iframe").get_by_label("Card number").fill(number)
+    page.wait_for_function(f"window.stripeHeard === '{number.replace(' ', '')}'")
 
 
 def posts(page: Page) -> list:
@@ -109,7 +111,7 @@ def test_a_bank_that_asks_is_answered_on_the_orders_page(page, shop, fake, butto
     type_card(page, "4000 0000 0000 3220")
     on(page, "buy-now").click()
     arrives(page, ORDER)
-    page.frame_locator("[data-testid=bank]").get_by_role("button", name=button).click(timeout=DECIDED)
+    press(page.frame_locator("[data-testid=bank]").get_by_role("button", name=button))
     expect(on(page, "order-status")).to_have_text(end, timeout=DECIDED)
     assert newest(fake)["amount_received"] == (PRICE_MINOR if end == "Confirmed" else 0)
     assert shop.available(SKU) == before - (end == "Confirmed")
@@ -126,7 +128,7 @@ def test_who_leaves_the_bank_is_asked_again_when_they_press(page, fake):
     expect(on(page, "confirm-at-bank")).to_be_visible()
     expect(on(page, "bank")).to_have_count(0)
     on(page, "confirm-at-bank").click()
-    page.frame_locator("[data-testid=bank]").get_by_role("button", name="Yes, it is me").click()
+    press(page.frame_locator("[data-testid=bank]").get_by_role("button", name="Yes, it is me"))
     is_confirmed(page)
     assert newest(fake)["status"] == "succeeded"
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.test_buy_now import DECIDED, arrives, on, say_where
 from tests.running import RunningShop
@@ -22,7 +22,9 @@ REFUSED = "the server responded with a status of 400"
 @contextmanager
 def open_shop(folder: Path, **settings: str) -> Iterator[RunningShop]:
     """A shop with these settings, whose books agree in the end."""
-    shop = RunningShop(folder, SAGA_RETRY_DELAY_SECONDS="0.2", PAYMENT_TIMEOUT_SECONDS="5", **settings)
+    shop = RunningShop(
+        folder, SAGA_RETRY_ATTEMPTS="20", SAGA_RETRY_DELAY_SECONDS="0.2", PAYMENT_TIMEOUT_SECONDS="5", **settings
+    )
     shop.start()
     try:
         yield shop
@@ -38,6 +40,7 @@ def buyer(browser: Browser, shop: RunningShop, be_provider: Any, fake: Any) -> I
     That the shop answers 400 to a form is no complaint.
     """
     context = browser.new_context(base_url=shop.url, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(DECIDED)
     be_provider(context, fake)
     page = context.new_page()
     complaints: list[str] = []
@@ -46,6 +49,12 @@ def buyer(browser: Browser, shop: RunningShop, be_provider: Any, fake: Any) -> I
     yield page
     context.close()
     assert complaints == []
+
+
+def press(button: Locator) -> None:
+    """Press in a frame. One that has just appeared may miss the mouse: the browser has yet to learn where it is."""
+    expect(button).to_be_visible()
+    button.dispatch_event("click")
 
 
 def check_out(page: Page) -> None:

@@ -16,15 +16,16 @@ _HERE = Path(__file__).parent
 _ANYBODY = {"Access-Control-Allow-Origin": "*"}
 _tokens = count(1)
 
+# Each script comes before what it listens to, which could be pressed sooner than a listener is there.
 FIELDS = """
-<label>Card number <input name="number" inputmode="numeric"></label>
 <script>
   const cards = {"4242": "visa", "0002": "declined", "9995": "poor", "3220": "secure"};
-  document.querySelector("input").addEventListener("input", (event) => {
+  document.addEventListener("input", (event) => {
     const digits = event.target.value.replaceAll(" ", "");
-    parent.postMessage({card: digits.length === 16 ? cards[digits.slice(-4)] || "" : ""}, "*");
+    parent.postMessage({card: digits.length === 16 ? cards[digits.slice(-4)] || "" : "", typed: digits}, "*");
   });
 </script>
+<label>Card number <input name="number" inputmode="numeric"></label>
 """
 BANK = """
 <p>Is that you?</p>
@@ -32,10 +33,10 @@ BANK = """
 <button onclick="parent.postMessage('fail', '*')">No</button>
 """
 BUTTON = """
-<button>Pay with PayPal</button>
 <script>
   let popup = null, agreed = false;
-  document.querySelector("button").addEventListener("click", () => {
+  document.addEventListener("click", (event) => {
+    if (!event.target.matches("button")) return;
     popup = window.open("about:blank", "_blank", "width=400,height=600");
     agreed = false;
     parent.postMessage("pressed", "*");
@@ -52,17 +53,19 @@ BUTTON = """
     if (event.data === "agreed") { agreed = true; parent.postMessage("approved", "*"); }
   });
 </script>
+<button>Pay with PayPal</button>
 """
 WINDOW = """
 <h1>PayPal</h1>
-<button id="agree">Agree and pay</button> <button onclick="window.close()">Cancel</button>
 <script>
-  document.querySelector("#agree").addEventListener("click", async () => {
+  document.addEventListener("click", async (event) => {
+    if (!event.target.matches("#agree")) return;
     await fetch("/agree" + location.search, {method: "POST"});
     window.opener.postMessage("agreed", "*");
     window.close();
   });
 </script>
+<button id="agree">Agree and pay</button> <button onclick="window.close()">Cancel</button>
 """
 
 

@@ -30,6 +30,7 @@ window.Stripe = (key) => {
         window.addEventListener("message", (event) => {
           if (event.origin !== "https://js.stripe.com" || !("card" in event.data)) return;
           group.card = event.data.card;
+          window.stripeHeard = event.data.typed;
           group.submitted = false;
           if (listeners.change) listeners.change({ complete: Boolean(group.card) });
         });
