@@ -95,7 +95,7 @@ class Nursery:
         """End it."""
         for pipe in (self._process.stdin, self._process.stdout):
             _pipe(pipe).close()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def _tell(self, order: dict[str, Any]) -> Shift:
         pipe = _pipe(self._process.stdin)

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
 
 from marketplace.kernel.clock import database_now
 from marketplace.sagas import archive, selectors, tasks
@@ -99,13 +98,6 @@ class TestWhatMoves:
             selectors.story(UUID(int=7))
         with pytest.raises(NoSuchSaga):
             signal(UUID(int=7), "cancel", signal_id="1")
-
-    def test_it_goes_by_an_index(self) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL enable_seqscan = off")
-            cursor.execute(f"EXPLAIN {archive._MOVE}", {"age": DAY, "terminal": ["COMPLETED"], "batch": 10})
-            plan = "\n".join(row[0] for row in cursor.fetchall())
-        assert "sagas_newest" in plan
 
 
 def saga_subject(saga_id: UUID) -> UUID:

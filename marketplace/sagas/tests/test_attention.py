@@ -124,8 +124,8 @@ def test_of_two_who_decide_at_once_one_is_heard(beside: Beside, first: Any, seco
         until_true(lambda: waiting_for_locks() == 1)
         coming.append(beside(decide, second, one, actor="bob"))
         until_true(lambda: waiting_for_locks() == 2)
-    assert coming[0].exception(timeout=20) is None
-    lost = coming[1].exception(timeout=20)
+    assert coming[0].exception(timeout=60) is None
+    lost = coming[1].exception(timeout=60)
     if first is attention.ignore and second is not attention.ignore:
         assert lost is None  # what was acknowledged may still be decided
         assert [actor for _, _, actor, _ in records(one)] == ["ada", "bob"]

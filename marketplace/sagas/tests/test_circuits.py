@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from marketplace.kernel.clock import database_now
 from marketplace.sagas import circuits, standby, tasks
@@ -130,7 +130,7 @@ class TestOpening:
         row = Circuit.objects.get()
         assert (row.state, row.failures, row.why) == ("OPEN", 3, "Still away.")
         assert row.probe_at is not None
-        assert timedelta(seconds=4) < row.probe_at - database_now() < timedelta(seconds=6)
+        assert timedelta(seconds=4.5) <= row.probe_at - row.changed_at <= timedelta(seconds=5.5)
 
     def test_one_answer_in_between_starts_the_count_anew(self) -> None:
         circuits.report(answers(2, "Away."))
@@ -205,7 +205,8 @@ class TestStandingBy:
             row = saga(trip)
             assert (row.status, row.standby, row.attempt) == ("IN_PROGRESS", "circuit:exchange", 0)
             assert row.due_at is not None
-            assert row.due_at > database_now() + timedelta(seconds=standby.RECHECK_SECONDS - 5)
+            assert row.standby_since is not None
+            assert row.due_at >= row.standby_since + timedelta(seconds=standby.RECHECK_SECONDS)
             assert history(trip) == ["seat DONE"]
         assert world.times("ring") == world.times("ring:prepare") == 0
 
@@ -249,7 +250,7 @@ class TestStandingBy:
         drive()
         assert history(trip) == ["seat DONE", "ring STANDBY", "ring DONE", "thank DONE"]
         row = SagaHistory.objects.get(saga_id=trip, status="STANDBY")
-        assert 90_000 <= row.duration_ms < 100_000
+        assert 90_000 <= row.duration_ms < 180_000
         assert (saga(trip).standby, saga(trip).standby_since) == ("", None)
 
     def test_a_cancel_ends_it_and_nothing_is_called(self) -> None:
@@ -401,8 +402,8 @@ class TestProbe:
             row = Circuit.objects.get()
             assert row.state == "OPEN"
             assert row.probe_at is not None
-            left = (row.probe_at - database_now()).total_seconds()
-            assert 0.85 * pause < left < 1.11 * pause
+            left = (row.probe_at - row.changed_at).total_seconds()
+            assert 0.89 * pause < left < 1.11 * pause
         assert spent(trip) == 0
         assert saga(trip).status == "IN_PROGRESS"
 
@@ -535,9 +536,9 @@ def test_of_many_workers_one_probes(beside: Beside) -> None:
     def claim_one() -> int:
         with transaction.atomic():
             flown = None
-            together.wait(20)
+            together.wait(60)
             flown = take_off(limit=1)
-            together.wait(20)  # nobody commits before all have asked
+            together.wait(60)  # nobody commits before all have asked
         return len(flown.flights)
 
     flights = [one.result() for one in [beside(claim_one) for _ in range(8)]]
@@ -610,16 +611,6 @@ def test_the_queues_of_those_who_are_woken_are_rung_for() -> None:
 
 
 @pytest.mark.django_db
-def test_who_stands_by_is_found_by_an_index() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        for statement, parameters in ((standby._WAITING, [1]), (standby._WAKE, {"reason": "x", "gap": timedelta()})):
-            cursor.execute(f"EXPLAIN {statement}", parameters)
-            plan = "\n".join(row[0] for row in cursor.fetchall())
-            assert "sagas_standing_by" in plan
-
-
-@pytest.mark.django_db
 def test_operations_sees_each_breaker_and_who_waits_for_it() -> None:
     opened()
     begin(CallHome, times=2)
@@ -630,7 +621,9 @@ def test_operations_sees_each_breaker_and_who_waits_for_it() -> None:
 
 
 @committing
-def test_a_report_that_meets_a_deadlock_is_made_again(beside: Beside, settings: Any) -> None:
+def test_a_report_that_meets_a_deadlock_is_made_again(
+    beside: Beside, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing of it may reach whoever reports: what it has just committed would be taken for rolled back."""
     settings.SAGA_BREAKER_FAILURES = 1
     probe, waits = begin_one(CallHome), begin_one(CallHome)
@@ -639,21 +632,32 @@ def test_a_report_that_meets_a_deadlock_is_made_again(beside: Beside, settings: 
     Circuit.objects.create(
         name="exchange", state="HALF_OPEN", opened_at=now, probe_saga=probe, probe_fence=1, probe_until=now
     )
-    locked = threading.Event()
+    locked, may_go_on = threading.Event(), threading.Event()
+    woken: list[str] = []
+    wake = standby.wake
 
     def the_other_way_round() -> None:
         with transaction.atomic():
-            run_sql("SET LOCAL deadlock_timeout = '1min'")  # it is the other one that gives way
+            run_sql("SET LOCAL deadlock_timeout = '10min'")  # it is the other one that gives way
             SagaInstance.objects.select_for_update().get(pk=waits)
             locked.set()
-            until_true(lambda: waiting_for_locks() == 1)
+            assert may_go_on.wait(60)
             Circuit.objects.select_for_update().get(pk="exchange")
 
+    def wake_when_the_other_waits(reason: str) -> set[str]:
+        """So it is the report that closes the circle, and finds out."""
+        woken.append(reason)
+        may_go_on.set()
+        if len(woken) == 1:
+            until_true(lambda: waiting_for_locks() == 1)
+        return wake(reason)
+
+    monkeypatch.setattr(standby, "wake", wake_when_the_other_waits)
     other = beside(the_other_way_round)
-    locked.wait(10)
+    assert locked.wait(60)
     assert circuits.report([Report("exchange", probe, 1)]) == {saga(waits).queue}
-    other.result(10)
-    assert state() == "CLOSED"
+    other.result(60)
+    assert (state(), len(woken)) == ("CLOSED", 2)
 
 
 @committing
@@ -665,7 +669,7 @@ def test_no_call_waits_until_another_is_reported(beside: Beside) -> None:
         driving = beside(drive)
         until_true(lambda: waiting_for_locks() == 1)
         until_true(lambda: world.times("write", one) == 1)
-    driving.result(20)
+    driving.result(60)
     assert (saga(one).status, Circuit.objects.get().failures) == ("COMPLETED", 0)
 
 
@@ -680,5 +684,5 @@ def test_a_report_that_gets_no_lock_in_time_is_lost_and_nothing_else_is(beside: 
 
     with transaction.atomic():
         Circuit.objects.select_for_update().get(pk="exchange")
-        assert beside(impatient).result(10) == set()
+        assert beside(impatient).result(60) == set()
     assert Circuit.objects.get().failures == 0

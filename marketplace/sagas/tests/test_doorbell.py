@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,6 +67,14 @@ class Staged(Worker):
         type(self).drives += 1
         self.after.pop(self.drives, lambda: None)()
         return answer
+
+
+@pytest.fixture(autouse=True)
+def _time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shift ends, and no flag goes away or stale, because the machine stood still for a while."""
+    monkeypatch.setattr(doorbell, "SHIFT_SECONDS", 60.0)
+    monkeypatch.setattr(doorbell, "FLAG_SECONDS", 600)
+    monkeypatch.setattr(doorbell, "FRESH_SECONDS", 300.0)
 
 
 @pytest.fixture
@@ -246,8 +255,8 @@ def test_at_the_end_of_a_shift_a_message_hands_over(redis: Bell, monkeypatch: py
     assert doorbell.answer("orders", 1, QUEUES) == 0
     assert saga(trip).status == Status.STARTED
     assert messages(redis) == [("orders", 1)]
-    assert redis.ttl("saga:bell:orders:1") > doorbell.FLAG_SECONDS - 2  # nobody else needs to ring meanwhile
-    monkeypatch.setattr(doorbell, "SHIFT_SECONDS", 5.0)
+    assert redis.ttl("saga:bell:orders:1") > doorbell.FLAG_SECONDS - 60  # nobody else needs to ring meanwhile
+    monkeypatch.setattr(doorbell, "SHIFT_SECONDS", 60.0)
     doorbell.answer("orders", 1, QUEUES)
     assert saga(trip).status == Status.COMPLETED
 
@@ -305,7 +314,7 @@ def listeners(redis: Bell) -> int:
 
 @pytest.mark.core
 def test_who_is_on_the_line_needs_no_message(redis: Bell, beside: Beside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 1.0)
+    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 60.0)
     answering = beside(doorbell.answer, "orders", 0, QUEUES)
     until_true(lambda: listeners(redis) == 1 and not flag(redis))
     trips = []
@@ -313,7 +322,9 @@ def test_who_is_on_the_line_needs_no_message(redis: Bell, beside: Beside, monkey
         trips.append(begin_one())
         until_true(lambda: saga(trips[-1]).status == Status.COMPLETED and not flag(redis))
     assert messages(redis) == []
-    assert answering.result(timeout=10) > 0
+    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 0.0)  # after one more ring it does not stay any longer
+    doorbell.ring("orders")
+    assert answering.result(timeout=60) > 0
     assert listeners(redis) == 0
     begin_one()
     assert messages(redis) == [("orders", 0)]
@@ -321,11 +332,21 @@ def test_who_is_on_the_line_needs_no_message(redis: Bell, beside: Beside, monkey
 
 def test_a_shift_that_ends_on_the_line_hands_over(redis: Bell, monkeypatch: pytest.MonkeyPatch) -> None:
     """There was work a moment ago, so the next order shall find somebody there, too; but not for ever."""
-    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 10.0)
-    monkeypatch.setattr(doorbell, "SHIFT_SECONDS", 1.0)
-    begin_one()
+    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 1000.0)
+    waited: list[float] = []
+    ahead = [0.0]
+
+    def nobody_rings(line: Line, seconds: float) -> bool:
+        waited.append(seconds)
+        ahead[0] += seconds
+        return False
+
+    monkeypatch.setattr(Line, "rings", nobody_rings)
+    monkeypatch.setattr(doorbell, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[0]))
+    trip = begin_one()
     redis.delete("orders")
     doorbell.answer("orders", 0, QUEUES)
+    assert saga(trip).status == Status.COMPLETED
     assert messages(redis) == [("orders", 0)]
     assert flag(redis)
     redis.delete("orders")
@@ -333,6 +354,8 @@ def test_a_shift_that_ends_on_the_line_hands_over(redis: Bell, monkeypatch: pyte
     assert messages(redis) == []
     assert not flag(redis)
     assert listeners(redis) == 0
+    assert len(waited) == 2
+    assert max(waited) <= doorbell.SHIFT_SECONDS
 
 
 @pytest.mark.core
@@ -347,17 +370,17 @@ def test_a_line_that_breaks_loses_nothing(redis: Bell, beside: Beside, monkeypat
     for queue, slot in messages(redis):  # nobody was there, so perhaps there is one
         doorbell.answer(queue, slot, QUEUES)
     until_true(lambda: saga(trip).status == Status.COMPLETED)
-    answering.result(timeout=10)
+    answering.result(timeout=60)
 
 
 def test_without_redis_nobody_stays_on_the_line(redis: Bell, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "SHIFT_SECONDS", 30.0)
-    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 30.0)
+    monkeypatch.setattr(doorbell, "SHIFT_SECONDS", 100.0)
+    monkeypatch.setattr(doorbell, "LINGER_SECONDS", 100.0)
     trip = begin_one()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     began = time.monotonic()
     doorbell.answer("orders", 0, QUEUES)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
     assert saga(trip).status == Status.COMPLETED
 
 
@@ -422,13 +445,16 @@ def test_no_wake_up_is_lost_among_many(redis: Bell, beside: Beside, monkeypatch:
 
     def work() -> None:
         while True:
+            closed = all(one.done() for one in taking)
             message = redis.brpop(["orders"], timeout=1)
-            if message is None:
+            if message is not None:
+                doorbell.answer(*_arguments(message[1]), QUEUES)
+            elif closed:
                 return
-            doorbell.answer(*_arguments(message[1]), QUEUES)
 
-    done = [beside(take_orders) for _ in range(shops)] + [beside(work) for _ in range(2)]
-    for one in done:
+    taking = [beside(take_orders) for _ in range(shops)]
+    working = [beside(work) for _ in range(2)]
+    for one in taking + working:
         one.result(timeout=90)
     assert SagaInstance.objects.filter(status=Status.COMPLETED).count() == shops * orders_each
     assert not flag(redis)

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.backends.postgresql.base import ServerBindingCursor
 
 from marketplace.kernel.clock import database_now
-from marketplace.sagas import rows, selectors, services, versions
+from marketplace.sagas import archive, rows, selectors, services, standby, versions
 from marketplace.sagas.models import SagaInstance
 from marketplace.sagas.tests.driving import QUEUES, run_sql
 from marketplace.sagas.tests.trip import BookTrip
@@ -138,3 +138,22 @@ def test_stories_and_subjects_are_found_by_their_keys() -> None:
 def test_the_sweep_looks_once_into_the_index_per_queue() -> None:
     assert indexes(selectors.queues_with_due_sagas) == {"sagas_claim"}
     assert selectors.queues_with_due_sagas() == ["inventory", "orders"]
+
+
+def test_who_stands_by_is_found_by_an_index_of_those() -> None:
+    run_sql(
+        "UPDATE sagas_sagainstance SET standby = 'circuit:bank', standby_since = now() WHERE status = 'IN_PROGRESS'"
+    )
+    run_sql("ANALYZE sagas_sagainstance")
+    assert indexes(standby.waiting) == {"sagas_standing_by"}
+    assert "sagas_standing_by" in indexes(lambda: standby.wake("circuit:bank"))
+
+
+def test_what_is_archived_is_found_by_its_age() -> None:
+    """Few are old enough, because it is done every hour."""
+    ago = database_now() - timedelta(days=31)
+    old = [saga.pk for saga in some(50, status="COMPLETED")]
+    SagaInstance.objects.filter(pk__in=old).update(started_at=ago, completed_at=ago)
+    run_sql("ANALYZE sagas_sagainstance")
+    run_sql("SET LOCAL enable_seqscan = off")  # a batch is as many as there are here: the question is how it is sorted
+    assert "sagas_newest" in indexes(lambda: archive.archive(older_than=timedelta(days=30)))

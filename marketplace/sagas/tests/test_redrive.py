@@ -173,7 +173,7 @@ def test_of_a_decision_and_a_redrive_at_once_the_first_at_the_row_wins(beside: B
     with transaction.atomic():
         assert attention.compensate(one, actor="ada", reason="No.", now=database_now()).status == "COMPENSATING"
         make_due(one)
-        assert beside(drive).result(timeout=20) == 0  # skipped: the row is a person's now
+        assert beside(drive).result(timeout=60) == 0  # skipped: the row is a person's now
     drive()
     assert (saga(one).status, redrives(one)) == (Status.COMPENSATED, [])
 
@@ -183,7 +183,7 @@ def test_of_a_decision_and_a_redrive_at_once_the_first_at_the_row_wins(beside: B
         coming = beside(attention.compensate, other, actor="ada", reason="No.", now=database_now())
         until_true(lambda: waiting_for_locks() == 1)
         change(other, status=Status.IN_PROGRESS)  # the worker lets it go on
-    assert isinstance(coming.exception(timeout=20), errors.NotParked)
+    assert isinstance(coming.exception(timeout=60), errors.NotParked)
 
 
 def test_a_stop_that_came_while_it_was_parked_acts_at_the_redrive() -> None:

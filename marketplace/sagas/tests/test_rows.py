@@ -167,7 +167,7 @@ def test_renewing_leases_waits_for_nobody(beside: Beside) -> None:
         change(trip, in_flight=True, fence=1)
     with transaction.atomic():
         rows.lock(first)
-        assert beside(rows.renew, [second, first], [1, 1], LEASE).result(timeout=5) == {second}
+        assert beside(rows.renew, [second, first], [1, 1], LEASE).result(timeout=60) == {second}
         rows.lock(second)
     assert rows.renew([second, first], [1, 1], LEASE) == {first, second}
 

@@ -638,4 +638,4 @@ def test_a_nudge_waits_for_nobody(beside: Beside) -> None:
     change(trip, wait_until=past, due_at=past)
     with transaction.atomic():
         assert claimed_ids() == [trip]
-        assert beside(services.nudge, [saga(trip).subject_id], now=database_now()).result(timeout=10) == 1
+        assert beside(services.nudge, [saga(trip).subject_id], now=database_now()).result(timeout=60) == 1

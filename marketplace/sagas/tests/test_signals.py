@@ -354,7 +354,7 @@ def test_fifty_at_once_with_one_id_are_one_signal(beside: Beside) -> None:
     together = Barrier(8)  # as many threads as there are; each comes several times
 
     def click() -> list[bool]:
-        together.wait(20)
+        together.wait(60)
         return [send(trip, "approval", "the click").duplicate for _ in range(7)]
 
     replies = [duplicate for one in [beside(click) for _ in range(8)] for duplicate in one.result(timeout=60)]
@@ -373,7 +373,7 @@ def test_fifty_late_ones_with_one_id_are_answered_once(beside: Beside) -> None:
     together = Barrier(8)
 
     def click() -> list[bool]:
-        together.wait(20)
+        together.wait(60)
         return [send(trip).duplicate for _ in range(7)]
 
     replies = [duplicate for one in [beside(click) for _ in range(8)] for duplicate in one.result(timeout=60)]

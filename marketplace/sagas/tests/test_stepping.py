@@ -302,7 +302,7 @@ def test_the_undo_is_not_hurried_by_the_sagas_deadline() -> None:
     answers = iter([Retry("busy"), Retry("busy")])
     world.plan["card:undo"] = lambda ticket: next(answers, None)
     trip = begin_one()
-    drive(seconds=20)
+    drive()
     change(trip, deadline_at=database_now() - timedelta(hours=1))
     for _ in range(2):
         make_due(trip)
@@ -337,7 +337,7 @@ def test_a_retry_waits_by_its_policy_and_is_counted_in_the_row(settings: Any) ->
         row = saga(one)
         assert row.attempt == attempt
         assert row.status == Status.IN_PROGRESS
-        assert before <= row.due_at <= before + timedelta(seconds=min(most, 300) + 1)
+        assert before <= row.due_at <= database_now() + timedelta(seconds=min(most, 300))
         make_due(one)
     take_off()
     assert saga(one).status == Status.FAILED  # nothing to undo
@@ -373,9 +373,9 @@ def test_spent_retries_park_where_the_policy_says_so() -> None:
 
 
 def test_the_sagas_deadline_ends_the_retries() -> None:
-    world.plan["hotel"] = Retry("busy", timedelta(seconds=30))
+    world.plan["hotel"] = Retry("busy", timedelta(minutes=30))
     trip = begin_one()
-    change(trip, deadline_at=database_now() + timedelta(seconds=20))
+    change(trip, deadline_at=database_now() + timedelta(minutes=20))
     drive()
     assert world.times("hotel") == 1
     assert saga(trip).status == Status.COMPENSATED
@@ -385,8 +385,9 @@ def test_the_deadline_is_counted_from_the_first_work_not_from_the_start(settings
     settings.SAGA_TIMEOUT_SECONDS = 60
     one = services.Start(subject_id=services.new_id(), context={"needs_approval": True})
     services.start(BookTrip, [one], now=database_now() - timedelta(hours=5))
+    before, minute = database_now(), timedelta(seconds=60)
     take_off()
-    assert database_now() + timedelta(seconds=55) < saga(one.id).deadline_at <= database_now() + timedelta(seconds=60)
+    assert before + minute <= saga(one.id).deadline_at <= database_now() + minute
 
 
 def test_time_spent_waiting_does_not_count(settings: Any) -> None:
@@ -398,7 +399,7 @@ def test_time_spent_waiting_does_not_count(settings: Any) -> None:
     services.signal(trip, "approval", signal_id="1")
     take_off()
     moved_by = (saga(trip).deadline_at - deadline).total_seconds()
-    assert 500 <= moved_by < 510
+    assert 500 <= moved_by < 560
 
 
 def test_a_step_that_asks_for_a_person_parks() -> None:
@@ -531,12 +532,12 @@ def test_what_newer_code_has_begun_is_left_to_the_workers_that_have_it() -> None
     for one in (trip, parked):
         change(one, version=2, cause={"kind": "failed", "code": "x", "message": "", "data": {}, "severity": 3})
     change(parked, status=Status.NEEDS_ATTENTION, attention="The hotel does not answer.", attempt=3)
-    as_they_were = [saga(one) for one in (trip, parked)]
+    as_they_were, before = [saga(one) for one in (trip, parked)], database_now()
     drive()
     assert saga(ours).status == Status.COMPLETED
-    for one, before in zip((trip, parked), as_they_were, strict=True):
-        assert timedelta() < saga(one).due_at - database_now() <= TO_BE_LEFT
-        assert model_to_dict(saga(one), exclude=["due_at"]) == model_to_dict(before, exclude=["due_at"])
+    for one, row in zip((trip, parked), as_they_were, strict=True):
+        assert before + TO_BE_LEFT <= saga(one).due_at <= database_now() + TO_BE_LEFT
+        assert model_to_dict(saga(one), exclude=["due_at"]) == model_to_dict(row, exclude=["due_at"])
         assert history(one) == []
 
     class Deployed2(Deployed):

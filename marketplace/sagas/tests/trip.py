@@ -6,7 +6,8 @@ raise, and keeps a log of everything that was asked of it.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,8 @@ TABLES = """
 """
 EMPTY = "TRUNCATE trips_flight, trips_effect, trips_event, trips_outside, trips_log"
 
+PATIENCE_SECONDS = 90  # for what comes at once: on a machine that stands still for a while it takes longer
+
 Plan = Outcome | None | Callable[[Ticket], Any]
 
 
@@ -38,6 +41,7 @@ class World:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.visitors = 0  # calls that are under way
         self.reset()
 
     def reset(self) -> None:
@@ -45,6 +49,17 @@ class World:
         self.plan: dict[str, Plan] = {}  # what a step answers: an outcome, or a function of its ticket
         self.log: list[tuple[str, UUID]] = []  # every time somebody came, in order
         self.booked: dict[str, str] = {}  # what the providers believe: key -> "booked" or "cancelled"
+
+    @contextmanager
+    def visited(self) -> Iterator[None]:
+        """Know that somebody is here, for the length of a block."""
+        with self._lock:
+            self.visitors += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.visitors -= 1
 
     def act(self, what: str, ticket: Ticket) -> Any:
         """Note that `what` was asked for; return what the test has planned for it, if anything."""
@@ -82,12 +97,12 @@ class Gate:
 
     def __call__(self, ticket: Any = None) -> Any:
         self._reached.set()
-        if not self._opened.wait(30):
+        if not self._opened.wait(PATIENCE_SECONDS):
             raise AssertionError("nobody opened the gate")
         return self._answer
 
     def await_visitor(self) -> None:
-        if not self._reached.wait(30):
+        if not self._reached.wait(PATIENCE_SECONDS):
             raise AssertionError("nobody came to the gate")
 
     def open(self) -> None:
@@ -183,7 +198,10 @@ class Provider:
         return [written if answer is None else answer for written, answer in zip(ready, planned, strict=True)]
 
     def send(self, request: tuple[Ticket, str]) -> Any:
-        ticket, key = request
+        with world.visited():
+            return self._send(*request)
+
+    def _send(self, ticket: Ticket, key: str) -> Any:
         planned = world.act(self.name, ticket)
         if planned is not None:
             return planned
