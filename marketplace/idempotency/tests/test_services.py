@@ -26,12 +26,19 @@ def either_way(request):
         request.getfixturevalue("redis_is_gone")
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """Whoever waits for the first request waits until it is done, however slow the machine is."""
+    monkeypatch.setattr(services, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(front, "FLAG_SECONDS", 600)
+
+
 def in_threads(count, call):
     """Call `call` at once in `count` threads; return what each answered or raised."""
     start, results = threading.Barrier(count), []
 
     def run():
-        start.wait(10)
+        start.wait(60)
         try:
             results.append(call())
         except Exception as error:  # noqa: BLE001 - the test looks at it
@@ -43,7 +50,7 @@ def in_threads(count, call):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return results
 
 
@@ -74,7 +81,7 @@ def test_the_first_request_is_worked_on_and_the_second_replayed(either_way):
     assert list(second.body) == ["zebra", "apple"]
 
 
-def test_fifty_at_once_are_one(either_way):
+def test_fifty_at_once_are_one(either_way, patient):
     slow = Slow(0.1)
 
     responses = in_threads(50, lambda: once(work=slow))
@@ -91,7 +98,7 @@ def test_an_outage_of_redis_does_not_make_requests_wait(redis_is_gone):
     started = time.monotonic()
     for _ in range(50):
         assert once().replayed
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # and not a second each
 
 
 def test_redis_alone_answers_a_replay(django_assert_num_queries):
@@ -203,29 +210,38 @@ def test_an_outer_transaction_that_fails_takes_everything_with_it(redis):
 # --- in flight --------------------------------------------------------------------------------------------------------
 
 
-def test_a_request_waits_a_second_for_the_first_and_then_says_so(either_way):
-    slow = Slow(2.5)
-    first = threading.Thread(target=lambda: (once(work=slow), connection.close()))
+def test_a_request_waits_a_second_for_the_first_and_then_says_so(either_way, monkeypatch):
+    monkeypatch.setattr(front, "FLAG_SECONDS", 600)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def long_work():
+        begun.set()
+        answer = work()
+        assert may_end.wait(60)
+        return answer
+
+    first = threading.Thread(target=lambda: (once(work=long_work), connection.close()))
     first.start()
-    slow.started.wait(5)
+    assert begun.wait(60)
 
     started = time.monotonic()
     with pytest.raises(InProgress) as refused:
         once()
     waited = time.monotonic() - started
+    may_end.set()
     first.join()
 
-    assert 0.9 < waited < 1.5
+    assert waited > 0.9
     assert refused.value.data == {"retry_after": 1}
     assert once().replayed
     assert things() == 1
 
 
-def test_a_request_that_waited_gets_the_first_one_s_answer(either_way):
+def test_a_request_that_waited_gets_the_first_one_s_answer(either_way, patient):
     slow = Slow(0.4)
     first = threading.Thread(target=lambda: (once(work=slow), connection.close()))
     first.start()
-    slow.started.wait(5)
+    assert slow.started.wait(60)
 
     waited = once()
     first.join()
@@ -234,7 +250,7 @@ def test_a_request_that_waited_gets_the_first_one_s_answer(either_way):
     assert things() == 1
 
 
-def test_when_the_first_is_refused_one_that_waited_may_try(either_way):
+def test_when_the_first_is_refused_one_that_waited_may_try(either_way, patient):
     begun = threading.Event()
 
     def refused():
@@ -249,7 +265,7 @@ def test_when_the_first_is_refused_one_that_waited_may_try(either_way):
 
     thread = threading.Thread(target=first)
     thread.start()
-    begun.wait(5)
+    assert begun.wait(60)
 
     second = once()
     thread.join()
@@ -258,7 +274,9 @@ def test_when_the_first_is_refused_one_that_waited_may_try(either_way):
     assert things() == 1
 
 
-def test_a_process_that_died_at_work_is_not_in_the_way_for_long(redis):
+def test_a_process_that_died_at_work_is_not_in_the_way_for_long(redis, monkeypatch):
+    assert front.FLAG_SECONDS <= 5
+    monkeypatch.setattr(front, "FLAG_SECONDS", 600)
     [look] = front.claim([SCOPE.digest()]).values()
     assert look.front is Front.MINE  # and then it died
     with pytest.raises(InProgress):
@@ -277,7 +295,7 @@ def test_when_two_work_after_all_the_row_decides(monkeypatch):
 
     def at_the_same_time():
         answer = work()
-        both.wait(5)
+        both.wait(60)
         return answer
 
     responses = in_threads(2, lambda: once(work=at_the_same_time))
@@ -323,7 +341,7 @@ def test_redis_keeps_an_answer_for_a_day(redis):
     once()
 
     [name] = redis.keys()
-    assert 24 * 3600 - 5 < redis.ttl(name) <= 24 * 3600
+    assert 24 * 3600 - 300 < redis.ttl(name) <= 24 * 3600
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

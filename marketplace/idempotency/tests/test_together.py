@@ -39,7 +39,7 @@ class Making:
     def __call__(self, names, now):
         self.groups.append(list(names))
         self.begun.set()
-        self.may_go_on.wait(10)
+        assert self.may_go_on.wait(60)
         answers = [self.make(name) for name in names]
         self.in_between(names)
         return answers
@@ -86,16 +86,16 @@ def all_at_once(work, first, *others, keys=()):
     together = Together(work)
     work.may_go_on.clear()
     callers = [Caller(together, first, None)]
-    assert work.begun.wait(10)
+    assert work.begun.wait(60)
     for count, name in enumerate(others, 1):
         callers.append(Caller(together, name, keys[count - 1] if keys else None))
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while len(together._gathering._waiting) != count:
             assert time.monotonic() < until
             time.sleep(0.001)
     work.may_go_on.set()
     for caller in callers:
-        caller.join(30)
+        caller.join(60)
         assert not caller.is_alive()
     return callers
 
@@ -251,9 +251,10 @@ def elsewhere(call):
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(10)
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def kill(pid):
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        cursor.execute("SELECT pg_terminate_backend(%s, 60000)", [pid])

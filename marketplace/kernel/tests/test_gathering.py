@@ -16,7 +16,7 @@ class Settling:
     def __call__(self, numbers):
         self.groups.append((list(numbers), threading.current_thread()))
         self.begun.set()
-        self.may_go_on.wait(10)
+        assert self.may_go_on.wait(60)
         return [self.settle(number) for number in numbers]
 
     def settle(self, number):
@@ -44,7 +44,7 @@ class Caller(threading.Thread):
 
 def waiting(gathering, count):
     """Wait until so many callers wait for the group that is on its way."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while len(gathering._waiting) != count:
         assert time.monotonic() < until
         time.sleep(0.001)
@@ -54,13 +54,13 @@ def gather(gathering, settling, first, *others):
     """Have `others` come, in this order, while `first` is on its way; return all the callers when they are done."""
     settling.hold()
     callers = [Caller(gathering, first)]
-    settling.begun.wait(10)
+    assert settling.begun.wait(60)
     for count, item in enumerate(others, 1):
         callers.append(Caller(gathering, item))
         waiting(gathering, count)
     settling.may_go_on.set()
     for caller in callers:
-        caller.join(10)
+        caller.join(60)
         assert not caller.is_alive()
     return callers
 

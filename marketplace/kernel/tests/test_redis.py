@@ -8,6 +8,13 @@ from marketplace.kernel import redis as kernel_redis
 from marketplace.kernel.redis import Breaker
 
 
+@pytest.fixture(autouse=True)
+def _as_hurried_as_ever(monkeypatch):
+    """All other tests give Redis more time."""
+    monkeypatch.setattr(kernel_redis, "CONNECT_TIMEOUT_SECONDS", 0.25)
+    monkeypatch.setattr(kernel_redis, "ANSWER_TIMEOUT_SECONDS", 0.5)
+
+
 @pytest.fixture
 def dead_port():
     """A port that refuses: bound, so that nobody else gets it, but not listening."""
@@ -37,7 +44,7 @@ def test_while_redis_refuses_the_default_is_answered_and_nobody_waits(settings, 
 
     assert set(answers) == {"default"}
     assert kernel_redis.down()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # a thousand times a quarter of a second is more
 
 
 def test_while_redis_is_silent_only_one_of_many_waits(settings, silent_port):
@@ -48,7 +55,7 @@ def test_while_redis_is_silent_only_one_of_many_waits(settings, silent_port):
     for _ in range(1000):
         assert kernel_redis.available(lambda client: client.get("k"), default="default") == "default"
 
-    assert time.monotonic() - started < 20 * kernel_redis.ANSWER_TIMEOUT_SECONDS
+    assert time.monotonic() - started < 120 * kernel_redis.ANSWER_TIMEOUT_SECONDS
 
 
 def test_a_refused_command_is_an_outage_too(redis):

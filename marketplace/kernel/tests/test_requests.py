@@ -47,10 +47,10 @@ async def call(chunks, headers):
     site = ApplicationCommunicator(get_asgi_application(), scope)
     for number, chunk in enumerate(chunks, start=1):
         await site.send_input({"type": "http.request", "body": chunk, "more_body": number < len(chunks)})
-    start = await site.receive_output(5)
+    start = await site.receive_output(60)
     body = b""
     while True:
-        message = await site.receive_output(5)
+        message = await site.receive_output(60)
         body += message["body"]
         if not message.get("more_body"):
             return start["status"], json.loads(body)
