@@ -7,6 +7,7 @@ their own database on that PostgreSQL (`test_…`, and one more for each worker)
 
 import os
 from collections.abc import Generator, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
@@ -19,6 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = [name for name in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(name)]
     if missing and not config.option.collectonly:
         raise pytest.UsageError(f"Tests need servers: run `make test`, or set {' and '.join(missing)}.")
+    # The crash matrix is another one each day: of one day for all processes that test, also around midnight.
+    os.environ["CRASH_SEED"] = os.environ.get("CRASH_SEED") or f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 hypothesis.settings.register_profile(
@@ -62,6 +65,17 @@ def _emptied_by_what_was_written() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _redis_is_given_time() -> Iterator[None]:
+    """On a busy machine a Redis that takes half a second is not gone: a ring that is given up would never be heard."""
+    from marketplace.kernel import redis  # noqa: PLC0415 - it reads the settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redis, "CONNECT_TIMEOUT_SECONDS", 20.0)
+        patch.setattr(redis, "ANSWER_TIMEOUT_SECONDS", 20.0)
         yield
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from tests.crash.scenarios import SKU
 from tests.shop import Shop
 
 WHOLE = os.environ.get("CRASH_MATRIX") == "whole"
-SEED = os.environ.get("CRASH_SEED") or f"{datetime.now(UTC):%Y-%m-%d}"  # another sample every day, the same all day
+SEED = os.environ["CRASH_SEED"]  # another sample every day, the same all day: see the conftest.py above all
 RESULTS = Path(__file__).resolve().parents[2] / "test-results" / "crash.json"
 PLENTY = 800
 CELL = "a cell of the crash matrix"
@@ -89,8 +88,8 @@ def nursery(nurseries, attempts, process_environment, outside, tmp_path_factory)
     """Where workers of this test's shop are born. Needs a database to which is committed."""
     if attempts not in nurseries:
         environment = {
-            **process_environment, **outside, "SAGA_RETRY_DELAY_SECONDS": "0", "PAYMENT_TIMEOUT_SECONDS": "0.5",
-            "CARRIER_TIMEOUT_SECONDS": "0.5", "LOG_LEVEL": "ERROR", "PAYMENT_ATTEMPTS": str(attempts),
+            **process_environment, **outside, "SAGA_RETRY_DELAY_SECONDS": "0", "PAYMENT_TIMEOUT_SECONDS": "2",
+            "CARRIER_TIMEOUT_SECONDS": "2", "SAGA_LEASE_SECONDS": "600", "LOG_LEVEL": "ERROR", "PAYMENT_ATTEMPTS": str(attempts),
         }  # fmt: skip
         log = tmp_path_factory.mktemp("nursery") / "workers.log"
         nurseries[attempts] = Nursery(environment, log=log, load=["tests.crash.loaded"])

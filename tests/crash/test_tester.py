@@ -8,7 +8,11 @@ from marketplace.sagas.testing.nursery import Doom, Nursery
 from marketplace.sagas.testing.seams import Boundary
 from tests.crash.toy import OpenAccount, ToyScenario
 
-pytestmark = [pytest.mark.chaos, pytest.mark.django_db(transaction=True, available_apps=["marketplace.sagas"])]
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.timeout(600),
+    pytest.mark.django_db(transaction=True, available_apps=["marketplace.sagas"]),
+]
 
 AFTER_THE_CALL = {Boundary.AFTER_EFFECT, Boundary.BEFORE_COMMIT}  # it happened, and nobody knows
 

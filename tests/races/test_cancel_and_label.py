@@ -34,7 +34,7 @@ def sold(shop, sandbox_carrier):
     def sell(count=1):
         shop.stocked("lamp", 10)
         orders = [shop.order("lamp", address=ADDRESS) for _ in range(count)]
-        shop.work(seconds=20)
+        shop.work(seconds=60)
         return orders
 
     return sell
@@ -165,7 +165,7 @@ def test_cancels_and_labels_in_no_order_at_all(shop, sandbox_carrier, sold):
         return shop.work(seconds=15) if i == 0 else [cancel(order) for order in orders[i - 1 :: 4]]
 
     heard = in_threads(5, work_or_cancel)[1:]
-    shop.work(seconds=20)
+    shop.work(seconds=60)
 
     in_time = {order.id: hit for i, hits in enumerate(heard) for order, hit in zip(orders[i::4], hits, strict=True)}
     ends = {order.id: end(shop, sandbox_carrier, order) for order in orders}

@@ -121,8 +121,8 @@ def test_a_cancel_that_comes_in_between(shop, old, first):
             for count, name in enumerate(sorted(moves, key=lambda one: one != first), start=1):
                 begun[name] = pool.submit(aside, moves[name])
                 waiting_for_a_lock(count)
-        begun["cancel"].result(10)
-        assert begun["start"].result(10) == (1 if first == "start" else 0)
+        begun["cancel"].result(60)
+        assert begun["start"].result(60) == (1 if first == "start" else 0)
     shop.work()
 
     assert shop.now(order).status == "CANCELLED"

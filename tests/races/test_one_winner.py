@@ -44,7 +44,7 @@ def test_two_hundred_buyers_and_fifty_units(shop):
         return [shop.order("hit") for _ in range(10)]
 
     placed = [order for batch in in_threads(22, buy_or_work) for order in batch]
-    shop.work(seconds=30.0)
+    shop.work(seconds=90.0)
 
     ends = Counter((shop.now(order).status, shop.now(order).failure_code) for order in placed)
     assert ends == {("CONFIRMED", ""): 50, ("FAILED", "out_of_stock"): 150}

@@ -17,14 +17,15 @@ from tests.locks import aside, waiting_for_a_lock
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.core]
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 def somebody_waits() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_stat_clear_snapshot(), EXISTS (SELECT 1 FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            " AND backend_type = 'client backend')"
         )
         return bool(cursor.fetchone()[1])
 
