@@ -40,26 +40,31 @@ async def _run(command: Sequence[str], layout: Layout, wanted: servers.Wanted, *
             servers.start(supervisor, layout, wanted, environment=environment, durable=durable)
         )
 
-        def cancel(_: signal.Signals) -> None:
-            starting.cancel()
+        process: subprocess.Popen[bytes] | None = None
+        stopped = False
 
-        with stop_signals(cancel):
+        def on_signal(number: signal.Signals) -> None:
+            nonlocal stopped
+            if process is None:
+                stopped = True
+                starting.cancel()
+            elif number != signal.SIGINT:  # the terminal gives Ctrl-C to the command itself
+                process.send_signal(number)
+
+        with stop_signals(on_signal):  # without a gap: a signal between the two would end us, and leave the servers
             try:
                 await starting
             except asyncio.CancelledError:
+                if not stopped:
+                    raise
+            if stopped:
                 return 128 + signal.SIGINT
-        addresses = {
-            "DATA_DIR": str(layout.data_dir),
-            **({"DATABASE_URL": layout.database_url} if wanted.postgres else {}),
-            **({"REDIS_URL": layout.redis_url} if wanted.valkey else {}),
-        }
-        process = subprocess.Popen(command, env={**os.environ, **addresses})  # noqa: S603 - the command we were given
-
-        def pass_on(number: signal.Signals) -> None:
-            if number != signal.SIGINT:  # the terminal gives Ctrl-C to the command itself
-                process.send_signal(number)
-
-        with stop_signals(pass_on):
+            addresses = {
+                "DATA_DIR": str(layout.data_dir),
+                **({"DATABASE_URL": layout.database_url} if wanted.postgres else {}),
+                **({"REDIS_URL": layout.redis_url} if wanted.valkey else {}),
+            }
+            process = subprocess.Popen(command, env={**os.environ, **addresses})  # noqa: S603 - what we were given
             while process.poll() is None:
                 await asyncio.sleep(POLL_SECONDS)
         code = process.returncode
