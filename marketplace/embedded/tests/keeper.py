@@ -16,7 +16,7 @@ from marketplace.embedded.layout import Layout
 from marketplace.embedded.processes import MARK, Record
 from marketplace.embedded.supervisor import Service, Supervisor, stop_signals
 
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(300)"
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
 
 
 async def keep(layout: Layout, *, deaf: bool) -> None:

@@ -14,7 +14,7 @@ from marketplace.embedded.account import Account
 from marketplace.embedded.errors import CannotStart
 from marketplace.embedded.layout import SOCKET_PATH_LIMIT, Layout
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; print('on', flush=True); time.sleep(600)"]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
 
 
@@ -23,9 +23,16 @@ def layout(tmp_path):
     return Layout(tmp_path)
 
 
+def begun(**options):
+    """A process that is itself by now: its environment can be read only then."""
+    process = subprocess.Popen(SLEEP, stdout=subprocess.PIPE, **options)
+    assert process.stdout.readline() == b"on\n"
+    return process
+
+
 @pytest.fixture
 def stranger():
-    with subprocess.Popen(SLEEP) as process:
+    with begun() as process:
         yield process
         process.kill()
 
@@ -80,8 +87,8 @@ def test_a_broken_record_is_an_empty_one(layout, text):
 
 
 def test_a_process_with_our_mark_is_ended_and_another_folders_is_not(layout, tmp_path, stranger):
-    ours = subprocess.Popen(SLEEP, env={**os.environ, processes.MARK: str(tmp_path)})
-    theirs = subprocess.Popen(SLEEP, env={**os.environ, processes.MARK: str(tmp_path) + "2"})
+    ours = begun(env={**os.environ, processes.MARK: str(tmp_path)})
+    theirs = begun(env={**os.environ, processes.MARK: str(tmp_path) + "2"})
     try:
         assert folder.end_leftovers(layout) == 1
         assert not psutil.pid_exists(ours.pid)
@@ -89,7 +96,9 @@ def test_a_process_with_our_mark_is_ended_and_another_folders_is_not(layout, tmp
         assert stranger.poll() is None
     finally:
         theirs.kill()
-        theirs.wait()
+        for process in (ours, theirs):
+            process.wait()
+            process.stdout.close()
 
 
 def test_a_deep_folder_has_its_sockets_elsewhere(tmp_path):

@@ -14,7 +14,7 @@ from marketplace.embedded.errors import CannotStart, KeepsDying
 from marketplace.embedded.processes import Record
 from marketplace.embedded.supervisor import Patience, Service, Supervisor
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 NOTES_ITS_END = """
 import signal, sys, time
 def end(*_):
@@ -27,7 +27,7 @@ while True: time.sleep(60)
 DEAF_WITH_A_CHILD = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open(sys.argv[1], "w").write(str(child.pid))
 while True: time.sleep(60)
 """
@@ -50,7 +50,7 @@ def when(condition):
     return ready
 
 
-async def until(condition, *, seconds=10.0):
+async def until(condition, *, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
@@ -58,7 +58,10 @@ async def until(condition, *, seconds=10.0):
 
 
 def lives(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # also if it goes while we look
+        return False
 
 
 def test_what_started_last_stops_first(tmp_path):
@@ -66,7 +69,9 @@ def test_what_started_last_stops_first(tmp_path):
 
     def noting(name):
         started = Path(f"{ends}.{name}")
-        return service(name, [sys.executable, "-c", NOTES_ITS_END, str(ends), name], ready=when(started.exists))
+        return service(
+            name, [sys.executable, "-c", NOTES_ITS_END, str(ends), name], ready=when(started.exists), stop_seconds=60
+        )
 
     async def story():
         async with supervisor_in(tmp_path) as supervisor:
@@ -105,7 +110,7 @@ def test_it_gives_up_on_a_process_that_keeps_dying(tmp_path):
             await supervisor.start([service("other", SLEEP), service("baker", [sys.executable, "-c", dies])])
             other = supervisor.pids["other"]
             with pytest.raises(KeepsDying, match=r"baker ended 3 times within 60 s.*It said last: no bread"):
-                await asyncio.wait_for(supervisor.watch(), 20)
+                await asyncio.wait_for(supervisor.watch(), 60)
             return other
 
     other = asyncio.run(story())
@@ -157,7 +162,7 @@ def test_what_ignores_the_stop_is_killed_with_its_children(tmp_path):
             return supervisor.pids["deaf"]
 
     deaf, child = asyncio.run(story()), int(child_file.read_text())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while (lives(deaf) or lives(child)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not lives(deaf)
