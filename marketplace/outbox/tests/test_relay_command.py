@@ -12,7 +12,7 @@ from marketplace.kernel.ids import new_id
 from marketplace.outbox.models import Relay, Unpublished
 from marketplace.outbox.tests.conftest import told
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def start(transactional_db, process_environment):
         process.communicate()
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
@@ -54,7 +54,7 @@ def test_a_relay_publishes_and_stops_when_asked(redis, start, tell, saga):
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert [(event["type"], event["sequence"]) for event in published(redis)] == [
         ("ORDER_CREATED", 1),
         ("ORDER_RESERVED", 2),
@@ -70,7 +70,7 @@ def test_kill_minus_nine_loses_nothing_and_keeps_each_saga_in_order(redis, start
         for _ in range(10):
             tell(*[told(saga) for saga in sagas])
         process.kill()
-        process.wait(5)
+        process.wait(60)
         # What the dead one held lapses after a while; the test does not wait for that.
         with_leases_lapsed()
     start()
@@ -93,7 +93,7 @@ def with_leases_lapsed():
 def test_an_unknown_bus_is_one_clear_line(start):
     process = start(EVENT_BUS_URL="carrier-pigeon://roof")
 
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert "CommandError: EVENT_BUS_URL: no transport for carrier-pigeon://" in stderr

@@ -130,7 +130,7 @@ def test_without_that_lock_the_second_writer_is_refused(saga, tell):
                 with connection.cursor() as cursor:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                     cursor.execute("SELECT 1")
-                both_looked.wait(5)
+                both_looked.wait(60)
                 append([told(saga)], now=NOON)
         except IntegrityError as error:
             refused.append(error)
@@ -151,7 +151,7 @@ def test_without_that_lock_the_second_writer_is_refused(saga, tell):
 def test_the_bell_rings_once_for_a_transaction_and_not_for_one_that_failed(redis, saga):
     with redis.pubsub(ignore_subscribe_messages=True) as ear:
         ear.subscribe(bell.channel(redis))
-        ear.get_message(timeout=1)
+        ear.get_message(timeout=60)
 
         with transaction.atomic():
             append([told(saga)], now=NOON)
@@ -161,7 +161,7 @@ def test_the_bell_rings_once_for_a_transaction_and_not_for_one_that_failed(redis
             assert ear.get_message(timeout=0.1) is None
         tell_and_fail(saga)
 
-        assert ear.get_message(timeout=1) is not None
+        assert ear.get_message(timeout=60) is not None
         assert ear.get_message(timeout=0.1) is None
 
 
@@ -169,13 +169,13 @@ def test_the_bell_rings_once_for_a_transaction_and_not_for_one_that_failed(redis
 def test_the_bell_rings_when_the_part_that_asked_first_was_undone(redis, saga):
     with redis.pubsub(ignore_subscribe_messages=True) as ear:
         ear.subscribe(bell.channel(redis))
-        ear.get_message(timeout=1)
+        ear.get_message(timeout=60)
 
         with transaction.atomic():
             tell_and_fail(saga)
             append([told(saga)], now=NOON)
 
-        assert ear.get_message(timeout=1) is not None
+        assert ear.get_message(timeout=60) is not None
 
 
 @pytest.mark.django_db(transaction=True)
