@@ -15,13 +15,14 @@ import hypothesis
 import pytest
 from redis import Redis
 
+# The crash matrix is another one each day: of one day for all processes that test, also around midnight.
+os.environ["CRASH_SEED"] = os.environ.get("CRASH_SEED") or f"{datetime.now(UTC):%Y-%m-%d}"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     missing = [name for name in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(name)]
     if missing and not config.option.collectonly:
         raise pytest.UsageError(f"Tests need servers: run `make test`, or set {' and '.join(missing)}.")
-    # The crash matrix is another one each day: of one day for all processes that test, also around midnight.
-    os.environ["CRASH_SEED"] = os.environ.get("CRASH_SEED") or f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 hypothesis.settings.register_profile(

@@ -89,7 +89,8 @@ def nursery(nurseries, attempts, process_environment, outside, tmp_path_factory)
     if attempts not in nurseries:
         environment = {
             **process_environment, **outside, "SAGA_RETRY_DELAY_SECONDS": "0", "PAYMENT_TIMEOUT_SECONDS": "2",
-            "CARRIER_TIMEOUT_SECONDS": "2", "SAGA_LEASE_SECONDS": "600", "LOG_LEVEL": "ERROR", "PAYMENT_ATTEMPTS": str(attempts),
+            "CARRIER_TIMEOUT_SECONDS": "2", "SAGA_LEASE_SECONDS": "600", "LOG_LEVEL": "ERROR",
+            "PAYMENT_ATTEMPTS": str(attempts),
         }  # fmt: skip
         log = tmp_path_factory.mktemp("nursery") / "workers.log"
         nurseries[attempts] = Nursery(environment, log=log, load=["tests.crash.loaded"])
