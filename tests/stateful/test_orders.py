@@ -33,10 +33,10 @@ from marketplace.sagas import attention
 from marketplace.sagas import services as sagas
 from marketplace.sagas.models import SagaInstance, Status
 from marketplace.sagas.testing import Place, Story
-from marketplace.sagas.testing.seams import CLOSING, Boundary
+from marketplace.sagas.testing.seams import CLOSING
 from orders import services
 from orders.fraud import reviews
-from orders.models import Order
+from orders.models import MoneyCase, Order
 from orders.sagas.accept_late_payment import AcceptLatePayment
 from orders.sagas.fulfill_order import FulfillOrder
 from orders.sagas.payment_case import PaymentCase
@@ -160,10 +160,9 @@ class OrderStories(RuleBasedStateMachine):
     def work(self, queues):
         work(queues)
 
-    @rule(which=which, ahead=st.integers(0, 3), boundary=st.sampled_from(sorted(Boundary)))
-    def work_and_die(self, which, ahead, boundary):
-        place = self.ahead(which, ahead)
-        self.count("a worker died", place is not None and work_and_die(place, boundary))
+    @rule(seams=st.integers(0, 30))
+    def work_and_die(self, seams):
+        self.count("a worker died", work_and_die(seams))
 
     @rule(which=which, ahead=st.integers(0, 2))
     def work_with_a_bug(self, which, ahead):
@@ -332,7 +331,9 @@ class OrderStories(RuleBasedStateMachine):
         report = audit(ask_gateway=True)
         assert [str(finding) for finding in report.findings] == [], self.stories()
         sold = dict.fromkeys(self.skus.values(), 0)
-        for saga in SagaInstance.objects.all():
+        ids = [order.id for order in self.orders]
+        about = [*ids, *MoneyCase.objects.filter(order__in=ids).values_list("id", flat=True)]
+        for saga in SagaInstance.objects.filter(subject_id__in=about):
             self.count(f"{saga.name} {saga.status}")
         for order in map(Shop.now, self.orders):
             self.count(f"order {order.status} {order.failure_code}".strip())
@@ -424,8 +425,7 @@ def test_whatever_happens(transactional_db, own_bank):
         ),
     )
     happened = OrderStories.happened
-    assert all(
-        happened[what] for what in ("order CONFIRMED", "place_order COMPENSATED", "a worker died", "a late request")
-    )
     for what, times in sorted(happened.items()):
         print(f"{times:6} x {what}")
+    never = {"order CONFIRMED", "place_order COMPENSATED", "a worker died", "a late request"} - happened.keys()
+    assert not never, "these stories are too tame"

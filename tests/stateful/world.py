@@ -97,18 +97,23 @@ def work(queues: Sequence[str] = QUEUES) -> None:
         worker._crew.disband()  # the calls of the dead arrive all the same, and now, not at any time
 
 
-def work_and_die(place: Place, boundary: Boundary) -> bool:
-    """Let a worker come as far as that seam; return whether it did. In a call's own thread only that call dies."""
-    died = []
+def work_and_die(seams: int) -> bool:
+    """Let a worker die at the seam after so many; return whether it came so far. In a call's own thread only that dies.
+
+    Which seam that is depends on what there is to do: any of them, at any step, forward or back.
+    """
+    left, died = seams, False
 
     def look(at: Place, where: Boundary) -> None:
-        if (at, where) == (place, boundary) and not died:
-            died.append(at)
+        nonlocal left, died
+        left -= 1
+        if left < 0 and not died:
+            died = True
             raise Death
 
     with watched(look), suppress(Death):
         work()
-    return bool(died)
+    return died
 
 
 def work_with_a_bug(place: Place) -> None:
