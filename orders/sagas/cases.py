@@ -21,7 +21,12 @@ class CaseDesk(Desk):
 
 def ask(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:
     """Leave each case to a person, with what is known."""
-    return [Parked(f"{ticket.context['why']} See to it by hand, then resolve this.") for ticket in tickets]
+    return [Parked(_question(ticket)) for ticket in tickets]
+
+
+def _question(ticket: Ticket) -> str:
+    order = ticket.subject.order.number  # who reads this at a terminal sees the id of the case, and no order
+    return f"{order}: {ticket.context['why']} See to it by hand, then resolve this."
 
 
 def note_decision(tickets: Sequence[Ticket], *, now: datetime) -> Sequence[Outcome]:

@@ -274,7 +274,7 @@ def test_money_given_back_at_the_banks_counter_for_an_order_that_stands_is_a_cas
 
     assert (shop.now(sold).status, case(sold).status) == ("CONFIRMED", "NEEDS_ATTENTION")
     assert case(sold).attention == (
-        "All of its money was given back, at least in part not by us; the order stands. "
+        f"{shop.now(sold).number}: All of its money was given back, at least in part not by us; the order stands. "
         "See to it by hand, then resolve this."
     )
     assert found() == []
