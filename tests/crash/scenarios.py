@@ -183,7 +183,8 @@ def began_with_version_1(case: OrderCase) -> None:
 
 def opened_with_version_1(case: OrderCase) -> None:
     """The case was opened by an older code, by which an order had one at most."""
-    SagaInstance.objects.filter(name=PaymentCase1.name).update(version=1, subject_id=case.order.id)
+    about = MoneyCase.objects.filter(order=case.order.id).values("id")
+    SagaInstance.objects.filter(subject_id__in=about).update(version=1, subject_id=case.order.id)
 
 
 def pack(case: OrderCase) -> None:
