@@ -4,6 +4,7 @@ PYTHON_IN_VENV := .venv/bin/python
 EMBEDDED := $(PYTHON_IN_VENV) -m marketplace.embedded
 SOURCES := marketplace orders inventory payments fulfillment
 WORKERS ?= logical
+SHOPS ?= 3
 N ?= 5000
 ROUNDS ?= 1
 STORIES ?= 200
@@ -23,11 +24,11 @@ run: venv ## Run the whole shop; PORT=8100 DATA_DIR=var2 for a second one
 # Tests that drive a browser or whole processes come after the others, because those keep the cores busy; these mostly
 # wait, so they run side by side too, but for those of one file, which share a shop. The two kinds don't mix: where there
 # has been a browser, its event loop stays, and Django refuses to be used beside one.
-test: venv lint ## Check and test everything (WORKERS=4: how many tests at once)
+test: venv lint ## Check and test everything (WORKERS=4: how many tests at once; SHOPS=2: how many whole shops)
 	@.ci/chromium
 	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 -m "not e2e and not chaos"
-	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile -m e2e
-	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile -m chaos
+	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(SHOPS) --dist loadfile -m e2e
+	@$(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest --numprocesses $(SHOPS) --dist loadfile -m chaos
 
 crash: venv ## Kill workers at every seam of every saga; then live through any stories (STORIES=1000)
 	@CRASH_MATRIX=whole STATEFUL_EXAMPLES=$(STORIES) $(EMBEDDED) exec -- $(PYTHON_IN_VENV) -m pytest \
