@@ -16,24 +16,6 @@ from marketplace.kernel.ids import new_id
 from orders.fraud.models import DenyEntry, FraudRule, Review, RuleChange
 from orders.machine import StatusField
 
-__all__ = [
-    "BEFORE_CONFIRMATION",
-    "BEFORE_SHIPPING",
-    "ENDED",
-    "REVIVABLE",
-    "SHIPPED",
-    "DenyEntry",
-    "FraudRule",
-    "MoneyCase",
-    "Order",
-    "OrderLine",
-    "Review",
-    "RuleChange",
-    "Status",
-    "TimelineEntry",
-    "may_be_revived",
-]
-
 
 class Status(models.TextChoices):
     CREATED = "CREATED"
@@ -233,9 +215,9 @@ class TimelineEntry(models.Model):
 
 
 class MoneyCase(models.Model):
-    """Something about an order's money, or its parcel, that a person has to see to. A saga `payment_case` is about it.
+    """Something about an order's money, or its parcel, that a person has to see to: the subject of a `payment_case`.
 
-    Not about the order, of which there may be several, one after the other: a dispute is settled, and then lost.
+    An order may have several, one after the other: its dispute is answered, and then lost.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -259,6 +241,8 @@ __all__ = [
     "REVIVABLE",
     "SHIPPED",
     "CreditNote",
+    "DenyEntry",
+    "FraudRule",
     "Invoice",
     "Message",
     "MoneyCase",
@@ -266,6 +250,8 @@ __all__ = [
     "OrderLine",
     "Return",
     "ReturnLine",
+    "Review",
+    "RuleChange",
     "Seller",
     "Series",
     "Status",
